@@ -1,0 +1,83 @@
+/**
+ * What the OpenAI door needs from the rest of the program, and nothing more. `lib/node` supplies it;
+ * tests supply twins in memory.
+ */
+import type { JsonObject } from "../base/json.ts";
+
+/** A model that can be answered now. */
+export interface ServedModel {
+  /** Name that clients use; unique in the list. */
+  readonly id: string;
+  /** When it became available here, Unix time in seconds. */
+  readonly createdUnixS: number;
+  /** Facts for clients: context length, size, parameters, quantisation. */
+  readonly meta: JsonObject;
+}
+
+/** A model that is on its way but cannot be answered yet. */
+export interface LoadingModel {
+  readonly id: string;
+  /** "downloading engine", "downloading model", "loading", "restarting", … */
+  readonly phase: string;
+  /** 0 to 100; absent while unknown. */
+  readonly percent?: number;
+}
+
+/** A request on its way to whoever computes it. Headers are already filtered. */
+export interface UpstreamRequest {
+  readonly method: "GET" | "POST";
+  /** Path with query, as llama-server knows it: "/v1/chat/completions". */
+  readonly path: string;
+  readonly headers: Headers;
+  /** The whole body as received; undefined for GET. */
+  readonly body?: Uint8Array<ArrayBuffer>;
+}
+
+/** An answer that has begun. Cancelling `body` cancels the computation. */
+export interface UpstreamResponse {
+  readonly status: number;
+  readonly headers: Headers;
+  /** Bytes when the answer came whole, a stream when it is still being made. Errors if it breaks off. */
+  readonly body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null;
+}
+
+/** Carries one request to one place. */
+export interface Upstream {
+  /**
+   * Resolves when the answer's head has arrived.
+   *
+   * @param signal aborted when the caller is gone or waited long enough: the computation is cancelled
+   * @throws {UpstreamError} when no answer can be had from there
+   */
+  send(request: UpstreamRequest, signal: AbortSignal): Promise<UpstreamResponse>;
+}
+
+/** No answer came from a target. `isConnectFailure`: it never saw the request, so another may try. */
+export class UpstreamError extends Error {
+  override readonly name = "UpstreamError";
+  readonly isConnectFailure: boolean;
+
+  constructor(message: string, isConnectFailure: boolean, options?: ErrorOptions) {
+    super(message, options);
+    this.isConnectFailure = isConnectFailure;
+  }
+}
+
+/** A place that serves a model. */
+export interface Target {
+  /** Id of the node that computes: sent to clients as `x-mesh-llm-node`. */
+  readonly nodeId: string;
+  readonly upstream: Upstream;
+  /** How many requests it computes at once. */
+  readonly slots: number;
+}
+
+/** Where requests can go. A snapshot for one decision: ask again for the next. */
+export interface RoutingTable {
+  /** Models that can be answered now, in a stable order. */
+  served(): readonly ServedModel[];
+  /** Models that are on their way. */
+  loading(): readonly LoadingModel[];
+  /** Targets that serve exactly this id, best first; empty when none does (any more). */
+  targets(modelId: string): readonly Target[];
+}
