@@ -1,3 +1,4 @@
+// deno-lint-ignore-file camelcase -- the status has the field names that scripts rely on
 /** What the management door needs from the running node. */
 import type { JsonObject } from "../base/json.ts";
 
@@ -89,11 +90,27 @@ export interface NodeEvent {
   readonly data: JsonObject;
 }
 
+/** An event with its place in the node's history: ids grow, across restarts of the node too. */
+export interface NumberedEvent extends NodeEvent {
+  readonly id: number;
+}
+
+/** Where a subscription begins. */
+export interface SubscribeOptions {
+  /** First replays the events after this id, as far as they are kept. Absent: only what comes. */
+  readonly afterId?: number;
+}
+
 /** The node as the management door sees it. */
 export interface ManagedNode {
   status(): StatusSnapshot;
-  /** Calls `listener` for each event until the returned function is called. */
-  subscribe(listener: (event: NodeEvent) => void): () => void;
+  /** Id of the newest event, 0 or the number before the first one when there was none. */
+  lastEventId(): number;
+  /**
+   * Calls `listener` for each event until the returned function is called. For an event of kind
+   * "status" the door sends the whole status of that moment; its `data` is not looked at.
+   */
+  subscribe(listener: (event: NumberedEvent) => void, options?: SubscribeOptions): () => void;
   /** Prometheus text. */
   metrics(): Promise<{ readonly contentType: string; readonly text: string }>;
   /**
