@@ -1,0 +1,101 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { UserError } from "~/base/errors.ts";
+import { parseConfig, resolveHomeDir, resolveSettings } from "~/cli/settings.ts";
+import { serveFlagsOf } from "#support/flags.ts";
+
+const NO_ENV = (): undefined => undefined;
+
+function envOf(variables: Readonly<Record<string, string>>): (name: string) => string | undefined {
+  return (name) => variables[name];
+}
+
+function settingsOf(
+  args: readonly string[],
+  rest: { env?: Readonly<Record<string, string>>; config?: object; apiKeys?: string[] } = {},
+): ReturnType<typeof resolveSettings> {
+  return resolveSettings({
+    flags: serveFlagsOf(args),
+    env: envOf({ HOME: "/home/ada", ...rest.env }),
+    config: parseConfig(JSON.stringify(rest.config ?? {}), "config.json"),
+    apiKeys: rest.apiKeys ?? [],
+  });
+}
+
+Deno.test("resolveSettings() fills in the documented defaults", () => {
+  assert.deepEqual(settingsOf([]), {
+    homeDir: "/home/ada/.mesh-llm",
+    modelsDir: "/home/ada/.mesh-llm/models",
+    apiPort: 9337,
+    consolePort: 3131,
+    listenAll: false,
+    apiKeys: [],
+    isEphemeral: false,
+  });
+});
+
+Deno.test("resolveSettings() lets flags beat environment and environment beat the file", () => {
+  const config = { port: 1000, binDir: "/from/file", model: "file-model", maxVramGb: 2 };
+  const env = { MESH_LLM_BIN_DIR: "/from/env", MESH_LLM_MODELS_DIR: "/models" };
+  const fromFile = settingsOf([], { config });
+  assert.equal(fromFile.apiPort, 1000);
+  assert.equal(fromFile.binDir, "/from/file");
+  assert.equal(fromFile.model, "file-model");
+  assert.equal(fromFile.maxMemoryBytes, 2 * 1024 ** 3);
+  const fromEnv = settingsOf([], { config, env });
+  assert.equal(fromEnv.binDir, "/from/env");
+  assert.equal(fromEnv.modelsDir, "/models");
+  const fromFlags = settingsOf(["--bin-dir", "/from/flag", "--port", "7"], { config, env });
+  assert.equal(fromFlags.binDir, "/from/flag");
+  assert.equal(fromFlags.apiPort, 7);
+});
+
+Deno.test("resolveSettings() refuses --listen-all without a key", () => {
+  assert.throws(() => settingsOf(["--listen-all"]), { name: "UserError", exitCode: 2 });
+  assert.ok(settingsOf(["--listen-all"], { apiKeys: ["long-enough"] }).listenAll);
+});
+
+Deno.test("resolveSettings() refuses a key that could be guessed, without printing it", () => {
+  assert.throws(() => settingsOf([], { apiKeys: ["hunter2"] }), (error: Error) => {
+    assert.ok(error instanceof UserError && error.exitCode === 2);
+    assert.ok(!error.message.includes("hunter2"));
+    return true;
+  });
+});
+
+Deno.test("resolveSettings() takes keys of the file only when no others are given", () => {
+  const config = { apiKeys: ["from-the-file"] };
+  assert.deepEqual(settingsOf([], { config }).apiKeys, ["from-the-file"]);
+  assert.deepEqual(settingsOf([], { config, apiKeys: ["from-a-flag"] }).apiKeys, ["from-a-flag"]);
+});
+
+Deno.test("resolveHomeDir() needs some home", () => {
+  assert.throws(() => resolveHomeDir({ home: undefined }, NO_ENV), UserError);
+  assert.equal(resolveHomeDir({ home: undefined }, envOf({ MESH_LLM_HOME: "/m" })), "/m");
+  assert.equal(resolveHomeDir({ home: "/f" }, envOf({ MESH_LLM_HOME: "/m" })), "/f");
+});
+
+Deno.test("parseConfig() names the member that it cannot use", () => {
+  const cases = [
+    ["{", /not JSON/],
+    ["[]", /JSON object/],
+    ['{"prot": 1}', /unknown member "prot", known are model, port/],
+    ['{"port": "9337"}', /"port" must be a number/],
+    ['{"apiKeys": [1]}', /"apiKeys" must be a list of strings/],
+  ] as const;
+  for (const [text, message] of cases) assert.throws(() => parseConfig(text, "c.json"), message);
+});
+
+Deno.test("parseConfig() answers any text with a config or a UserError", () => {
+  fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
+    try {
+      assert.equal(typeof parseConfig(text, "c.json"), "object");
+    } catch (error) {
+      assert.ok(error instanceof UserError);
+    }
+  }));
+});
+
+Deno.test("resolveSettings() names a port that no machine has", () => {
+  assert.throws(() => settingsOf([], { config: { port: 70_000 } }), /70000.*0 to 65535/);
+});
