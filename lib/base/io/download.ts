@@ -356,7 +356,8 @@ class Download {
 
   /** A full disk is told in a sentence; everything else that the disk refuses, too. */
   #explain(error: unknown): unknown {
-    if (error instanceof DownloadError || this.#request.signal.aborted) return error;
+    if (this.#request.signal.aborted) return this.#request.signal.reason;
+    if (error instanceof DownloadError) return error;
     const code = (error as { code?: unknown } | null)?.code;
     const folder = dirname(this.#request.destination);
     if (code === "ENOSPC" || code === "EDQUOT") {

@@ -65,7 +65,8 @@ export class PartFile implements AsyncDisposable {
 
   /** Says what the bytes to come are a part of. */
   async describe(record: PartRecord): Promise<void> {
-    await writeFileAtomic(recordPath(this.#destination), JSON.stringify(record));
+    // An address may hold a secret of its own.
+    await writeFileAtomic(recordPath(this.#destination), JSON.stringify(record), { mode: 0o600 });
     this.#record = record;
   }
 
