@@ -1,0 +1,87 @@
+/** Makes the scripted server of `fake_llama_server.ts` look like an installed llama.cpp, and talks to it. */
+import { join } from "node:path";
+import type { EngineInstall, EngineProgram } from "~/engine/install.ts";
+import type { FakeRecord, FakeScript } from "./fake_llama_server.ts";
+
+const SERVER_PATH = join(import.meta.dirname ?? ".", "fake_llama_server.ts");
+
+/**
+ * An engine whose server plays `script`. Files go into `dir`, which the caller removes.
+ *
+ * @example `const install = await fakeEngineInstall(dir, { serviceMs: 5 });`
+ */
+export async function fakeEngineInstall(dir: string, script: FakeScript): Promise<EngineInstall> {
+  const path = join(dir, "script.json");
+  await Deno.writeTextFile(path, JSON.stringify(script));
+  return {
+    origin: "bin-dir",
+    source: "scripted server of the tests",
+    dir,
+    server: fakeProgram(dir, path, []),
+    rpcServer: fakeProgram(dir, path, ["--as-rpc-server"]),
+  };
+}
+
+function fakeProgram(dir: string, script: string, more: readonly string[]): EngineProgram {
+  return {
+    command: Deno.execPath(),
+    leadingArgs: [
+      "run",
+      "-A",
+      "--no-config",
+      "--no-lock",
+      SERVER_PATH,
+      "--script",
+      script,
+      ...more,
+    ],
+    // A child without our environment needs a place for its compile cache.
+    env: { DENO_DIR: join(dir, "deno-dir"), DENO_NO_UPDATE_CHECK: "1" },
+  };
+}
+
+/** What the server on `port` has received so far. */
+export async function fakeRecord(port: number): Promise<FakeRecord> {
+  const response = await fetch(`http://127.0.0.1:${port}/__record`);
+  return await response.json();
+}
+
+/** Changes the script of the running server; resolves when it has taken effect. */
+export async function controlFake(
+  port: number,
+  change: FakeScript & { readonly finishLoading?: boolean; readonly exit?: number },
+): Promise<void> {
+  const response = await fetch(`http://127.0.0.1:${port}/__control`, {
+    method: "POST",
+    body: JSON.stringify(change),
+  });
+  await response.body?.cancel();
+}
+
+/** One line of the file of starts. */
+export interface FakeStart {
+  readonly pid: number;
+  readonly port: number;
+  readonly args: readonly string[];
+  /** Names of the variables that the process was given. */
+  readonly env: readonly string[];
+}
+
+/** Every start so far, oldest first; none while the file is not there. */
+export async function fakeStarts(startsFile: string): Promise<FakeStart[]> {
+  const text = await Deno.readTextFile(startsFile).catch(() => "");
+  return text.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
+}
+
+/** Asks `probe` again and again until it says true; fails after `deadlineMs`. */
+export async function until(
+  probe: () => Promise<boolean> | boolean,
+  what: string,
+  deadlineMs = 20_000,
+): Promise<void> {
+  const endMs = performance.now() + deadlineMs;
+  while (!(await probe())) {
+    if (performance.now() > endMs) throw new Error(`Waited ${deadlineMs} ms in vain: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
