@@ -16,6 +16,9 @@ export function stampedCommit(commit: string): string | undefined {
 export const COMMIT: string | undefined = stampedCommit(COMMIT_PLACEHOLDER);
 
 /** The version as people see it: `0.1.0 (0123456789ab)`, or `0.1.0 (from source)`. */
-export function versionText(commit: string | undefined = COMMIT): string {
+export function versionText(commit: string | undefined): string {
   return `${VERSION} (${commit ?? "from source"})`;
 }
+
+/** {@link versionText} of this program. */
+export const VERSION_TEXT = versionText(COMMIT);

@@ -18,6 +18,10 @@ Deno.test("stampedCommit() takes a commit and its dirty mark, and nothing else",
   }
 });
 
+Deno.test("VERSION_TEXT says that nothing was stamped here", () => {
+  assert.equal(VERSION_TEXT, `${VERSION} (from source)`);
+});
+
 Deno.test("versionText() names the commit where there is one", () => {
   assert.equal(versionText("0123456789ab"), `${VERSION} (0123456789ab)`);
   assert.equal(versionText(undefined), `${VERSION} (from source)`);
