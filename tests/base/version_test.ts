@@ -1,5 +1,12 @@
 import assert from "node:assert/strict";
-import { COMMIT, COMMIT_PLACEHOLDER, stampedCommit, VERSION, versionText } from "~/base/version.ts";
+import {
+  COMMIT,
+  COMMIT_PLACEHOLDER,
+  stampedCommit,
+  VERSION,
+  VERSION_TEXT,
+  versionText,
+} from "~/base/version.ts";
 
 Deno.test("VERSION is a semantic version", () => {
   assert.match(VERSION, /^\d+\.\d+\.\d+(-[0-9a-z.]+)?$/);
