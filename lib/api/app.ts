@@ -15,7 +15,7 @@ import type { JsonObject } from "../base/json.ts";
 import { type AccessRules, admitCaller, type Caller, requireManager } from "./access.ts";
 import { modelOf, modelOfPath, readJsonObject } from "./body.ts";
 import { ApiError } from "./errors.ts";
-import { openEventStream, parseEventId, statusFor } from "./event_stream.ts";
+import { type EventFollower, openEventStream, parseEventId, statusFor } from "./event_stream.ts";
 import { BARE_CONTENT_POLICY, type Page } from "./page.ts";
 import type { ManagedNode } from "./ports.ts";
 
@@ -139,22 +139,24 @@ function write(handler: Handler): Handler {
 
 function followEvents(options: ManagementAppOptions): Handler {
   const { node, timers, closing, followersMax = FOLLOWERS_MAX } = options;
-  let followers = 0;
+  const followers = new Set<EventFollower>();
   return (c) => {
     // HEAD would get the headers, and nobody would ever read or cancel the stream.
     if (c.req.method === "HEAD") return c.body(null, 200, EVENT_HEADERS);
-    if (followers >= followersMax) throw tooManyFollowers();
-    followers += 1;
+    // Pages that were closed or loaded anew still hold their places until a write fails.
+    for (const follower of followers) follower.probe();
+    if (followers.size >= followersMax) throw tooManyFollowers();
     const afterId = parseEventId(c.req.header("last-event-id") ?? c.req.query("after"));
-    const stream = openEventStream({
+    const follower = openEventStream({
       node,
       timers,
       maySeeToken: c.var.caller.maySeeToken,
       ...(afterId === undefined ? {} : { afterId }),
       endSignals: [c.env.clientGone, ...(closing === undefined ? [] : [closing])],
-      onOver: () => void (followers -= 1),
+      onOver: () => void followers.delete(follower),
     });
-    return c.body(stream, 200, EVENT_HEADERS);
+    followers.add(follower);
+    return c.body(follower.stream, 200, EVENT_HEADERS);
   };
 }
 

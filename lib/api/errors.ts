@@ -25,10 +25,17 @@ export class ApiError extends Error {
   /** The answer that carries this refusal. */
   toResponse(): Response {
     const { message, param, code } = this;
-    const type = this.status >= 500 ? "server_error" : "invalid_request_error";
+    const type = typeOf(this.status);
     return Response.json({ error: { message, type, param, code } }, {
       status: this.status,
       headers: this.headers,
     });
   }
+}
+
+/** The classes of errors that OpenAI's clients know. */
+function typeOf(status: number): string {
+  if (status === 401) return "authentication_error";
+  if (status === 403) return "permission_error";
+  return status >= 500 ? "server_error" : "invalid_request_error";
 }

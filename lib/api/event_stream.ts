@@ -34,9 +34,22 @@ export interface EventStreamOptions {
   readonly onOver: () => void;
 }
 
-/** Starts following. The stream ends when it is cancelled, or by itself for the reasons above. */
-export function openEventStream(options: EventStreamOptions): ReadableStream<Uint8Array> {
-  return new Follower(options).begin();
+/** One who follows. */
+export interface EventFollower {
+  /** Ends when it is cancelled, or by itself for the reasons above. */
+  readonly stream: ReadableStream<Uint8Array>;
+  /**
+   * Sends a comment. A client that left without a word is noticed only when something is written to
+   * it, and then at the second write.
+   */
+  probe(): void;
+}
+
+/** Starts following. */
+export function openEventStream(options: EventStreamOptions): EventFollower {
+  const follower = new Follower(options);
+  follower.begin();
+  return follower;
 }
 
 /** The status as a caller may see it. */
@@ -58,10 +71,13 @@ export function parseEventId(text: string | undefined): number | undefined {
   return Number.isSafeInteger(id) ? id : undefined;
 }
 
-class Follower {
+class Follower implements EventFollower {
   readonly #options: EventStreamOptions;
   readonly #outbox: Outbox;
-  readonly #end = (): void => this.#outbox.end(": the node stops\n\n");
+  readonly #end = (): void => {
+    this.#outbox.end(": the node stops\n\n");
+    this.#stopListening();
+  };
   #unsubscribe: () => void = () => {};
   #cancelHeartbeat: CancelTimer = () => {};
 
@@ -75,19 +91,27 @@ class Follower {
     });
   }
 
-  begin(): ReadableStream<Uint8Array> {
+  get stream(): ReadableStream<Uint8Array> {
+    return this.#outbox.stream;
+  }
+
+  probe(): void {
+    this.#send(": still here\n\n");
+  }
+
+  begin(): void {
     const { node, endSignals, afterId } = this.#options;
     for (const signal of endSignals) signal.addEventListener("abort", this.#end);
     // Numbered so that ids never fall within one stream, replayed events included.
     const lastId = node.lastEventId();
     const firstId = afterId === undefined ? lastId : Math.min(afterId, lastId);
-    this.#outbox.send(`retry: ${RETRY_MS}\n`);
+    this.#send(`retry: ${RETRY_MS}\n`);
     this.#sendStatus(firstId);
     const listen = (event: NumberedEvent): void => this.#tell(event, lastId);
     this.#unsubscribe = node.subscribe(listen, { afterId: firstId });
     this.#beatLater();
-    if (endSignals.some((signal) => signal.aborted)) this.#end();
-    return this.#outbox.stream;
+    // The replay may have been too much already, or the node may be stopping.
+    if (!this.#outbox.isOpen || endSignals.some((signal) => signal.aborted)) this.#end();
   }
 
   #tell(event: NumberedEvent, lastIdAtBegin: number): void {
@@ -101,21 +125,29 @@ class Follower {
   }
 
   #sendEvent(id: number, name: string, data: unknown): void {
-    if (!this.#outbox.isOpen) return;
     // JSON on one line: nothing in it can look like another field.
-    this.#outbox.send(`id: ${id}\nevent: ${name}\ndata: ${JSON.stringify(data)}\n\n`);
+    this.#send(`id: ${id}\nevent: ${name}\ndata: ${JSON.stringify(data)}\n\n`);
+  }
+
+  #send(text: string): void {
+    this.#outbox.send(text);
+    if (!this.#outbox.isOpen) this.#stopListening();
   }
 
   #beatLater(): void {
     this.#cancelHeartbeat = this.#options.timers.after(HEARTBEAT_MS, () => {
-      this.#outbox.send(": still here\n\n");
-      if (this.#outbox.isOpen) this.#beatLater();
+      this.#beatLater();
+      this.probe();
     });
   }
 
-  #release(): void {
+  #stopListening(): void {
     this.#cancelHeartbeat();
     this.#unsubscribe();
+  }
+
+  #release(): void {
+    this.#stopListening();
     for (const signal of this.#options.endSignals) {
       signal.removeEventListener("abort", this.#end);
     }

@@ -49,7 +49,9 @@ class Door {
 async function refusalOf(answer: Response): Promise<unknown> {
   const { error } = await answer.json();
   assert.deepEqual(Object.keys(error).sort(), ["code", "message", "param", "type"]);
-  assert.equal(error.type, answer.status >= 500 ? "server_error" : "invalid_request_error");
+  const types: Record<number, string> = { 401: "authentication_error", 403: "permission_error" };
+  const usual = answer.status >= 500 ? "server_error" : "invalid_request_error";
+  assert.equal(error.type, types[answer.status] ?? usual);
   assert.ok(error.message.length > 10 && !error.message.endsWith("."));
   return `${answer.status} ${error.code}`;
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
+  type EventFollower,
   HEARTBEAT_MS,
   openEventStream,
   parseEventId,
@@ -15,7 +16,13 @@ interface Setup {
   readonly time: VirtualTime;
   readonly closing: AbortController;
   overs: number;
-  open(options?: { afterId?: number; maySeeToken?: boolean }): SseReader;
+  follow(options?: FollowOptions): EventFollower;
+  open(options?: FollowOptions): SseReader;
+}
+
+interface FollowOptions {
+  readonly afterId?: number;
+  readonly maySeeToken?: boolean;
 }
 
 function setUp(firstId = 100): Setup {
@@ -24,15 +31,16 @@ function setUp(firstId = 100): Setup {
     time: new VirtualTime(),
     closing: new AbortController(),
     overs: 0,
-    open: ({ afterId, maySeeToken = false } = {}) =>
-      new SseReader(openEventStream({
+    follow: ({ afterId, maySeeToken = false } = {}) =>
+      openEventStream({
         node: setup.node,
         timers: setup.time,
         maySeeToken,
         ...(afterId === undefined ? {} : { afterId }),
         endSignals: [setup.closing.signal],
         onOver: () => void (setup.overs += 1),
-      })),
+      }),
+    open: (options) => new SseReader(setup.follow(options).stream),
   };
   return setup;
 }
@@ -164,11 +172,33 @@ Deno.test("openEventStream() cuts off a follower that does not read, with bounde
   await take(reader, 1);
   const large = { kind: "model", data: { text: "x".repeat(10_000) } } as const;
   for (let i = 0; i <= UNSENT_BYTES_MAX / 10_000 + 1; i++) setup.node.publish(large);
+  assert.equal(setup.node.listenerCount, 0, "it is told nothing more");
   const blocks: SseBlock[] = [];
   for (let b = await reader.next(); b !== undefined; b = await reader.next()) blocks.push(b);
   assert.match(blocks.at(-1)?.comment ?? "", /too slow/);
   assert.ok(blocks.length <= 2, "what was kept for it is gone");
   assert.deepEqual([setup.node.listenerCount, setup.time.pendingCount, setup.overs], [0, 0, 1]);
+});
+
+Deno.test("openEventStream() cuts off one for whom the replay alone is too much", async () => {
+  const setup = setUp();
+  const text = "x".repeat(UNSENT_BYTES_MAX / 2);
+  for (let n = 0; n < 4; n++) setup.node.publish({ kind: "model", data: { text, n } });
+  const reader = setup.open({ afterId: 0 });
+  assert.match((await reader.next())?.comment ?? "", /too slow/);
+  assert.equal(await reader.next(), undefined);
+  assert.deepEqual([setup.node.listenerCount, setup.time.pendingCount, setup.overs], [0, 0, 1]);
+});
+
+Deno.test("EventFollower.probe() writes a comment, and nothing after the end", async () => {
+  const setup = setUp();
+  const follower = setup.follow();
+  const reader = new SseReader(follower.stream);
+  follower.probe();
+  setup.closing.abort();
+  follower.probe();
+  const blocks = await take(reader, 4);
+  assert.deepEqual(brief(blocks), ["99 status", ": still here", ": the node stops", ": END"]);
 });
 
 Deno.test("openEventStream(): ids never fall, whenever followers come, leave and return", async () => {

@@ -115,17 +115,20 @@ function showUse() {
   byId("use").hidden = false;
 }
 
+function engineText({ name, version, build }) {
+  if (name === null) return "not found yet";
+  const parts = [version ?? "", build === null ? "" : `build ${build}`, name];
+  return `llama.cpp ${parts.filter((part) => part !== "").join(", ")}`;
+}
 function showFacts() {
   const { engine } = status;
-  const build = engine.build === null ? "" : ` (build ${engine.build})`;
-  const version = engine.version === null ? "" : ` ${engine.version}`;
   const facts = [
     ["Model", status.model_name ?? "none"],
     ["Model size", gigabytes(status.model_size_gb)],
     ["Running requests", status.inflight_requests],
     ["Waiting requests", status.queued_requests],
     ["Memory offered", gigabytes(status.my_vram_gb)],
-    ["Engine", engine.name === null ? "not found yet" : `${engine.name}${version}${build}`],
+    ["Engine", engineText(engine)],
     ["Engine RPC", engine.rpc_version ?? "–"],
     ["Mesh", status.mesh_name ?? status.mesh_id ?? "none, this machine only"],
     ["Node", status.node_id.slice(0, 16) || "–"],
