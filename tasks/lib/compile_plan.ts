@@ -6,18 +6,27 @@
  */
 import { parseArgs } from "node:util";
 import { COMMIT_PLACEHOLDER, stampedCommit } from "~/base/version.ts";
+import type { EnginePlatform } from "~/engine/platform.ts";
 
-/** Platforms that a program can be compiled for, by Deno's names for them. */
-export const TARGETS = [
-  "x86_64-unknown-linux-gnu",
-  "aarch64-unknown-linux-gnu",
-  "x86_64-apple-darwin",
-  "aarch64-apple-darwin",
-  "x86_64-pc-windows-msvc",
-] as const;
+/** Platforms that a program can be compiled for, by Deno's names, with the engines' names for them. */
+const PLATFORMS = {
+  "x86_64-unknown-linux-gnu": "linux-x64",
+  "aarch64-unknown-linux-gnu": "linux-arm64",
+  "x86_64-apple-darwin": "macos-x64",
+  "aarch64-apple-darwin": "macos-arm64",
+  "x86_64-pc-windows-msvc": "windows-x64",
+} as const satisfies Readonly<Record<string, EnginePlatform>>;
 
-/** A platform of {@link TARGETS}. */
-export type Target = typeof TARGETS[number];
+/** A platform that a program can be compiled for. */
+export type Target = keyof typeof PLATFORMS;
+
+/** All of them. */
+export const TARGETS = Object.keys(PLATFORMS) as readonly Target[];
+
+/** What llama.cpp's builds call the platform. */
+export function enginePlatformOf(target: Target): EnginePlatform {
+  return PLATFORMS[target];
+}
 
 /** Where the engine inside the program comes from. */
 export type EngineChoice =

@@ -7,28 +7,17 @@
 import { join } from "node:path";
 import { ensureDir, makeTempDir, removeIfAny, statIfAny } from "~/base/io/files.ts";
 
-/** Folder beside the program's code that holds the model; `tasks/compile.ts` makes it. */
-export const EMBEDDED_MODEL_FOLDER = "embedded-model";
-
-/** Where to look. */
-export interface EmbeddedModelOptions {
-  /** Folder that holds the program's code. @default {import.meta.dirname} */
-  readonly programDir?: string | undefined;
-}
-
 /**
- * Copies the program's own model into `modelsDir`, unless a file of its name and size is there; returns its
- * path, or undefined when the program has none. Two starts at once do the work twice and end with one file.
+ * Copies the model in `folder` (see `lib/base/io/program_files.ts`) into `modelsDir`, unless a file of its
+ * name and size is there; returns its path, or undefined when there is none to copy. Two starts at once do
+ * the work twice and end with one file.
  */
 export async function installEmbeddedModel(
+  folder: string | undefined,
   modelsDir: string,
-  options: EmbeddedModelOptions = {},
 ): Promise<string | undefined> {
-  const { programDir = import.meta.dirname } = options;
-  if (programDir === undefined) return undefined;
-  const folder = join(programDir, EMBEDDED_MODEL_FOLDER);
-  const name = await findModelName(folder);
-  if (name === undefined) return undefined;
+  const name = folder === undefined ? undefined : await findModelName(folder);
+  if (folder === undefined || name === undefined) return undefined;
   const source = join(folder, name);
   const destination = join(modelsDir, name);
   const [wanted, found] = await Promise.all([Deno.stat(source), statIfAny(destination)]);

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { COMMIT_PLACEHOLDER } from "~/base/version.ts";
+import { ENGINE_PLATFORMS } from "~/engine/platform.ts";
 import {
   commitOf,
   COMPILE_USAGE,
   compileCommand,
+  enginePlatformOf,
   parseCompileArgs,
   stampBundle,
   TARGETS,
@@ -55,6 +57,11 @@ for (const [args, says] of WRONG) {
 
 Deno.test("COMPILE_USAGE names every platform", () => {
   for (const target of TARGETS) assert.ok(COMPILE_USAGE.includes(target));
+});
+
+Deno.test("enginePlatformOf() gives every platform an engine of its own", () => {
+  const platforms = TARGETS.map(enginePlatformOf);
+  assert.deepEqual(platforms.toSorted(), ENGINE_PLATFORMS.toSorted());
 });
 
 Deno.test("commitOf() shortens the commit and marks a changed tree", () => {

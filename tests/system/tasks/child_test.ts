@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { outputOf, runChild } from "../../../tasks/lib/child.ts";
+
+const LIMIT_MS = 60_000;
+
+/** Runs `source` as a program of its own. */
+function runSource(source: string, limitMs = LIMIT_MS) {
+  return runChild(Deno.execPath(), { args: ["eval", source], limitMs });
+}
+
+Deno.test("runChild() tells the exit status", async () => {
+  assert.deepEqual(await runSource("Deno.exit(0)"), { exitCode: 0 });
+  assert.deepEqual(await runSource("Deno.exit(7)"), { exitCode: 7 });
+});
+
+Deno.test("runChild() passes folder and environment on", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "mesh-llm-test-" });
+  try {
+    const end = await runChild(Deno.execPath(), {
+      args: ["eval", "Deno.writeTextFileSync('seen', Deno.env.get('MESH_LLM_CHILD') ?? '')"],
+      cwd: folder,
+      env: { MESH_LLM_CHILD: "yes" },
+      limitMs: LIMIT_MS,
+    });
+    assert.equal(end.exitCode, 0);
+    assert.equal(await Deno.readTextFile(join(folder, "seen")), "yes");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+/** Whether a process of that id runs (and is no zombie). */
+async function isRunning(pid: number): Promise<boolean> {
+  try {
+    const stat = await Deno.readTextFile(`/proc/${pid}/stat`);
+    return !/\) [ZX] /.test(stat);
+  } catch {
+    return false;
+  }
+}
+
+Deno.test("runChild() ends a program and its children at the limit", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "mesh-llm-test-" });
+  const pidFile = join(folder, "pid");
+  const sleeper = `const child = new Deno.Command("sleep", { args: ["600"] }).spawn();
+    Deno.writeTextFileSync(${JSON.stringify(pidFile)}, String(child.pid));
+    await child.status;`;
+  try {
+    const end = await runSource(sleeper, 5_000);
+    assert.match(end.stoppedBecause ?? "", /after 5 s/);
+    assert.notEqual(end.exitCode, 0);
+    const pid = Number(await Deno.readTextFile(pidFile));
+    assert.ok(pid > 0);
+    const deadlineMs = Date.now() + LIMIT_MS;
+    while (await isRunning(pid)) assert.ok(Date.now() < deadlineMs, "the grandchild still runs");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("runChild() kills a program that ignores the polite signal", async () => {
+  const end = await runSource(
+    "Deno.addSignalListener('SIGTERM', () => {}); setInterval(() => {}, 1000);",
+    4_000,
+  );
+  assert.match(end.stoppedBecause ?? "", /after 4 s/);
+  assert.equal(end.exitCode, 128 + 9);
+});
+
+Deno.test("outputOf() returns what was printed, or undefined on failure", async () => {
+  const say = (source: string) => outputOf(Deno.execPath(), ["eval", source], ".");
+  assert.equal(await say("console.log('hello')"), "hello\n");
+  assert.equal(await say("Deno.exit(1)"), undefined);
+  assert.equal(await outputOf("mesh-llm-no-such-program", [], "."), undefined);
+});
