@@ -158,6 +158,18 @@ export class EngineDriver {
   }
 
   async #spawn(number: number, launch: EngineLaunch): Promise<void> {
+    const child = await this.#tryToSpawn(number, launch);
+    if (child === undefined) return;
+    const { process, endpoint } = child;
+    this.#child = child;
+    this.#feed({ kind: "spawned", process: number, pid: process.pid, port: endpoint.port });
+    const exit = await process.exited;
+    this.#child = undefined;
+    const lastLines = exit.lastLines.slice(-LAST_LINES_MAX);
+    this.#feed({ kind: "exited", process: number, exit: { ...exit, lastLines } });
+  }
+
+  async #tryToSpawn(number: number, launch: EngineLaunch): Promise<Child | undefined> {
     try {
       const endpoint = { port: await this.#ports.ports.take(), apiKey: this.#newApiKey() };
       const process = await this.#ports.processes.spawn({
@@ -165,14 +177,10 @@ export class EngineDriver {
         ...this.#commandOf(launch, endpoint),
         onLine: (line) => this.#feed({ kind: "output", process: number, line }),
       });
-      this.#child = { number, process, endpoint };
-      this.#feed({ kind: "spawned", process: number, pid: process.pid, port: endpoint.port });
-      const exit = await process.exited;
-      this.#child = undefined;
-      const lastLines = exit.lastLines.slice(-LAST_LINES_MAX);
-      this.#feed({ kind: "exited", process: number, exit: { ...exit, lastLines } });
+      return { number, process, endpoint };
     } catch (error) {
       this.#feed({ kind: "spawn-failed", process: number, reason: messageOf(error) });
+      return undefined;
     }
   }
 

@@ -5,6 +5,8 @@
 import { getLogger } from "@logtape/logtape";
 import type { NodeEvent, NumberedEvent, SubscribeOptions } from "../api/ports.ts";
 import { assert, messageOf } from "../base/errors.ts";
+import type { JsonObject } from "../base/json.ts";
+import type { FinishedRequest } from "../proxy/events.ts";
 
 const log = getLogger(["mesh-llm", "node"]);
 
@@ -82,6 +84,31 @@ export class EventHub {
     if (afterId === undefined || afterId >= this.#lastId) return [];
     return this.#kept.filter((event) => event.id > afterId);
   }
+}
+
+/**
+ * What the live view is told about a request that ended: where it went and how long it took, nothing
+ * of what was asked or answered.
+ *
+ * @param atUnixMs when it ended
+ */
+export function requestEvent(request: FinishedRequest, atUnixMs: number): NodeEvent {
+  const data: JsonObject = {
+    "at_unix_ms": atUnixMs,
+    "request_id": request.requestId,
+    "endpoint": request.endpoint,
+    "model": request.model ?? null,
+    "node_id": request.nodeId ?? null,
+    "outcome": request.outcome,
+    "status": request.status,
+    "code": request.code ?? null,
+    "duration_ms": request.durationMs,
+    "queued_ms": request.queuedMs,
+    "first_byte_ms": request.firstByteMs ?? null,
+    "request_bytes": request.requestBytes,
+    "response_bytes": request.responseBytes,
+  };
+  return { kind: "request", data };
 }
 
 function tell(listener: EventListener, event: NumberedEvent): void {

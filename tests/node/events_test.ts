@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { NodeEvent, NumberedEvent } from "~/api/ports.ts";
-import { EventHub } from "~/node/events.ts";
+import { EventHub, requestEvent } from "~/node/events.ts";
 
 const event = (n: number): NodeEvent => ({ kind: "model", data: { n } });
 const ids = (events: readonly NumberedEvent[]): number[] => events.map(({ id }) => id);
@@ -114,4 +114,37 @@ Deno.test("EventHub: whenever a follower leaves and returns, it misses nothing t
     }
     assert.ok(seen.every((id, i) => i === 0 || id > (seen[i - 1] ?? 0)), "ids grow");
   }));
+});
+
+Deno.test("requestEvent() names what the live view shows, with null for what is not known", () => {
+  const told = requestEvent({
+    kind: "finished",
+    requestId: "r1",
+    endpoint: "/v1/completions",
+    outcome: "refused",
+    status: 404,
+    code: "model_not_found",
+    durationMs: 1.5,
+    queuedMs: 0,
+    requestBytes: 10,
+    responseBytes: 20,
+  }, 1_700_000_000_000);
+  assert.deepEqual(told, {
+    kind: "request",
+    data: {
+      "at_unix_ms": 1_700_000_000_000,
+      "request_id": "r1",
+      "endpoint": "/v1/completions",
+      "model": null,
+      "node_id": null,
+      "outcome": "refused",
+      "status": 404,
+      "code": "model_not_found",
+      "duration_ms": 1.5,
+      "queued_ms": 0,
+      "first_byte_ms": null,
+      "request_bytes": 10,
+      "response_bytes": 20,
+    },
+  });
 });

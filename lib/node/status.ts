@@ -1,0 +1,111 @@
+/** Builds the status from what the node knows. Pure: the same facts give the same words. */
+import type { StatusEngine, StatusModel, StatusSnapshot } from "~/api/ports.ts";
+import { percentOf } from "~/base/progress.ts";
+import { GIB } from "~/base/units.ts";
+import { idOf, loadingOf, nodeStatusOf, type SlotState } from "./model_slot.ts";
+import type { PreparedEngine } from "./ports.ts";
+
+/** Everything that the status tells about. */
+export interface StatusFacts {
+  readonly version: string;
+  readonly nodeId: string;
+  readonly apiPort: number;
+  readonly slot: SlotState;
+  readonly engine: PreparedEngine | undefined;
+  /** Memory that this node offers for models, in bytes; 0 while unknown. */
+  readonly offeredBytes: number;
+  readonly inflightRequests: number;
+  readonly queuedRequests: number;
+  readonly upMs: number;
+  /** Requests answered per model since the start, and when the last one came (Unix ms). */
+  readonly usage: (modelId: string) => ModelUsage;
+  readonly nowMs: number;
+}
+
+/** How much a model was used. */
+export interface ModelUsage {
+  readonly requests: number;
+  /** Wall clock in milliseconds; undefined when it was never asked. */
+  readonly lastMs?: number;
+}
+
+/** The status as scripts and the page read it. */
+export function buildStatus(facts: StatusFacts): StatusSnapshot {
+  const { slot } = facts;
+  const loading = loadingOf(slot);
+  return {
+    version: facts.version,
+    node_id: facts.nodeId,
+    node_status: nodeStatusOf(slot),
+    is_host: slot.kind === "ready" || slot.kind === "draining",
+    is_client: false,
+    llama_ready: slot.kind === "ready",
+    model_name: idOf(slot) ?? null,
+    api_port: facts.apiPort,
+    my_vram_gb: toGb(facts.offeredBytes),
+    model_size_gb: "model" in slot ? toGb(slot.model.sizeBytes) : 0,
+    mesh_id: null,
+    mesh_name: null,
+    token: null,
+    inflight_requests: facts.inflightRequests,
+    queued_requests: facts.queuedRequests,
+    uptime_secs: Math.floor(facts.upMs / 1000),
+    progress: loading === undefined
+      ? null
+      : { phase: loading.phase, percent: loading.percent ?? null },
+    error: slot.kind === "failed" ? slot.reason : null,
+    peers: [],
+    mesh_models: modelsOf(facts),
+    engine: engineOf(facts.engine),
+  };
+}
+
+function modelsOf(facts: StatusFacts): readonly StatusModel[] {
+  const { slot } = facts;
+  const name = idOf(slot);
+  if (name === undefined || slot.kind === "failed") return [];
+  const usage = facts.usage(name);
+  return [{
+    name,
+    status: slot.kind === "ready" ? "warm" : "loading",
+    node_count: slot.kind === "ready" ? 1 : 0,
+    size_gb: "model" in slot ? toGb(slot.model.sizeBytes) : expectedGb(slot),
+    request_count: usage.requests,
+    last_active_secs_ago: usage.lastMs === undefined
+      ? null
+      : Math.max(0, Math.floor((facts.nowMs - usage.lastMs) / 1000)),
+  }];
+}
+
+/** What a running download says about the size, before the file is here. */
+function expectedGb(slot: SlotState): number {
+  if (slot.kind !== "preparing") return 0;
+  const sizes = [...slot.transfers.values()]
+    .filter((transfer) => transfer.what.startsWith("model") && percentOf(transfer) !== undefined)
+    .map((transfer) => transfer.totalBytes ?? 0);
+  return toGb(Math.max(0, ...sizes));
+}
+
+function engineOf(engine: PreparedEngine | undefined): StatusEngine {
+  if (engine === undefined) {
+    return { name: null, version: null, build: null, rpc_version: null, devices: [] };
+  }
+  const { install, facts } = engine;
+  return {
+    name: install.source,
+    version: facts.version ?? null,
+    build: facts.build ?? null,
+    rpc_version: facts.rpcVersion ?? null,
+    devices: facts.devices.map((device) => ({
+      name: device.name,
+      description: device.description,
+      total_bytes: device.totalBytes,
+      free_bytes: device.freeBytes,
+    })),
+  };
+}
+
+/** GB as people mean them (1024³ bytes), with two decimals. */
+function toGb(sizeBytes: number): number {
+  return Math.round((sizeBytes / GIB) * 100) / 100;
+}
