@@ -119,7 +119,9 @@ function vocabularyOf(meta: Metadata, tensors: readonly GgufTensor[]): number {
 function purposeOf(meta: Metadata, tensors: readonly GgufTensor[]): ModelPurpose {
   const kind = meta.text("general.type") ?? "model";
   if (kind !== "model" || meta.architecture === "clip" || tensors.length === 0) return "other";
-  const isPooled = (meta.count("~.pooling_type") ?? 0) > 0;
+  // Zero is "none", and below zero is "not stated".
+  const pooling = meta.value("~.pooling_type");
+  const isPooled = pooling?.kind === "scalar" && Number(pooling.value) > 0;
   const isCausal = meta.flag("~.attention.causal") ?? true;
   const isEmbedding = EMBEDDING_ARCHITECTURES.has(meta.architecture) || isPooled || !isCausal;
   return isEmbedding ? "embedding" : "text";
