@@ -1,0 +1,147 @@
+/**
+ * Who may go to the engine now, who waits, and who is told to come back: one of these per model.
+ *
+ *   arrive --slot free--> running --leave--> (gone; the oldest waiter runs)
+ *      |---- queue has room --> waiting --leave--> (gone)
+ *      |                           '------ waited too long --> expired
+ *      '---- queue is full --> refused, with the time after which it is worth asking again
+ *
+ * Holds in every state: at most `slots` run, at most `queueMax` wait, nobody waits while a slot is
+ * free, waiters run in the order in which they came, and each id leaves once.
+ *
+ * The engine has a queue of its own without a bound; it is never used, because only as many requests
+ * are sent as it has slots.
+ *
+ * @module
+ */
+import { assertNever } from "../base/errors.ts";
+
+/** What happens to a request. */
+export type AdmissionInput =
+  | { readonly kind: "arrive"; readonly id: number }
+  /** It is done, failed, or its client is gone; unknown ids are fine. */
+  | { readonly kind: "leave"; readonly id: number }
+  /** How many may run at once from now on; at least 1. */
+  | { readonly kind: "slots"; readonly count: number }
+  | { readonly kind: "tick" };
+
+/** What follows from it. */
+export type AdmissionEffect =
+  | { readonly kind: "start"; readonly id: number; readonly waitedMs: number }
+  | { readonly kind: "refuse"; readonly id: number; readonly retryAfterS: number }
+  | { readonly kind: "expire"; readonly id: number; readonly waitedMs: number };
+
+/** The bounds of a queue. */
+export interface AdmissionLimits {
+  /** Most requests that wait. */
+  readonly queueMax: number;
+  /** Longest wait in the queue. */
+  readonly waitMsMax: number;
+}
+
+/** Weight of the newest service time in the running mean: about the last ten count. */
+const MEAN_WEIGHT = 0.2;
+/** Service time assumed before one was measured: a short answer on a slow machine. */
+const SERVICE_MS_UNKNOWN = 5_000;
+/** Bounds of what is told to clients; longer than ten minutes is a guess about the far future. */
+const RETRY_S_MIN = 1;
+const RETRY_S_MAX = 600;
+
+/** The rules above, without any waiting of its own. */
+export class AdmissionMachine {
+  readonly #limits: AdmissionLimits;
+  #slots = 1;
+  /** id -> when it started or came. Maps keep the order of arrival. */
+  readonly #running = new Map<number, number>();
+  readonly #waiting = new Map<number, number>();
+  #meanMs: number | undefined;
+
+  constructor(limits: AdmissionLimits) {
+    this.#limits = limits;
+  }
+
+  get runningCount(): number {
+    return this.#running.size;
+  }
+
+  get waitingCount(): number {
+    return this.#waiting.size;
+  }
+
+  /** When `tick` is due: the moment at which the oldest waiter has waited too long. */
+  get wakeAtMs(): number | undefined {
+    for (const sinceMs of this.#waiting.values()) return sinceMs + this.#limits.waitMsMax;
+    return undefined;
+  }
+
+  handle(input: AdmissionInput, nowMs: number): AdmissionEffect[] {
+    switch (input.kind) {
+      case "arrive":
+        return this.#arrive(input.id, nowMs);
+      case "leave":
+        return this.#leave(input.id, nowMs);
+      case "slots":
+        this.#slots = Math.max(1, input.count);
+        return this.#startWaiters(nowMs);
+      case "tick":
+        return this.#expire(nowMs);
+      default:
+        return assertNever(input);
+    }
+  }
+
+  #arrive(id: number, nowMs: number): AdmissionEffect[] {
+    if (this.#running.size < this.#slots) {
+      this.#running.set(id, nowMs);
+      return [{ kind: "start", id, waitedMs: 0 }];
+    }
+    if (this.#waiting.size >= this.#limits.queueMax) {
+      return [{ kind: "refuse", id, retryAfterS: this.#retryAfterS() }];
+    }
+    this.#waiting.set(id, nowMs);
+    return [];
+  }
+
+  #leave(id: number, nowMs: number): AdmissionEffect[] {
+    const startedMs = this.#running.get(id);
+    if (startedMs === undefined) {
+      this.#waiting.delete(id);
+      return [];
+    }
+    this.#running.delete(id);
+    const tookMs = nowMs - startedMs;
+    this.#meanMs = this.#meanMs === undefined
+      ? tookMs
+      : this.#meanMs + MEAN_WEIGHT * (tookMs - this.#meanMs);
+    return this.#startWaiters(nowMs);
+  }
+
+  #startWaiters(nowMs: number): AdmissionEffect[] {
+    const effects: AdmissionEffect[] = [];
+    for (const [id, sinceMs] of this.#waiting) {
+      if (this.#running.size >= this.#slots) break;
+      this.#waiting.delete(id);
+      this.#running.set(id, nowMs);
+      effects.push({ kind: "start", id, waitedMs: nowMs - sinceMs });
+    }
+    return effects;
+  }
+
+  #expire(nowMs: number): AdmissionEffect[] {
+    const effects: AdmissionEffect[] = [];
+    for (const [id, sinceMs] of this.#waiting) {
+      const waitedMs = nowMs - sinceMs;
+      if (waitedMs < this.#limits.waitMsMax) break;
+      this.#waiting.delete(id);
+      effects.push({ kind: "expire", id, waitedMs });
+    }
+    return effects;
+  }
+
+  /** When everybody who waits now will have started, as far as the last service times tell. */
+  #retryAfterS(): number {
+    const meanMs = this.#meanMs ?? SERVICE_MS_UNKNOWN;
+    const waitMs = (meanMs * Math.max(1, this.#waiting.size)) / this.#slots;
+    return Math.min(RETRY_S_MAX, Math.max(RETRY_S_MIN, Math.ceil(waitMs / 1000)));
+  }
+}

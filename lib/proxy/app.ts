@@ -1,0 +1,361 @@
+/**
+ * The OpenAI door: who may come in, which model is meant, who answers, and how it is said.
+ *
+ * One request for a model: guard -> body (bounded, scanned in passing) -> model -> slot -> target ->
+ * answer, passed on as it comes. What happens at the end of one, however it ends, is in `call.ts`.
+ *
+ * @module
+ */
+import { type Context, Hono } from "hono";
+import { getLogger } from "@logtape/logtape";
+import type { Clock, Timers } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
+import type { DoorEnv } from "../base/http_door.ts";
+import {
+  checkHost,
+  checkOrigin,
+  corsHeaders,
+  credentialOf,
+  type GuardPolicy,
+  type KeyRing,
+  type OriginFacts,
+  originFactsOf,
+  preflightHeaders,
+} from "../base/http_guard.ts";
+import type { JsonObject } from "../base/json.ts";
+import type { AdmissionLimits } from "./admission.ts";
+import { AdmissionDesk } from "./admission_desk.ts";
+import { answerOf, failureResponse } from "./answer.ts";
+import { BODY_LIMITS, type BodyLimits, ByteBudget, readBody } from "./body.ts";
+import { Call, type PatienceLimits } from "./call.ts";
+import { type Dialect, DoorError, errorResponse, jsonResponse } from "./errors.ts";
+import type { MetricsText, ObserveRequest } from "./events.ts";
+import { BusyCounts, forward } from "./forward.ts";
+import { JsonScanner, type ScanResult } from "./json_scan.ts";
+import { chooseModel, modelEntry, namedModel } from "./models.ts";
+import type { RoutingTable, ServedModel, UpstreamRequest } from "./ports.ts";
+import { bodyOfRequest, NEVER_GONE } from "./web_body.ts";
+
+const log = getLogger(["mesh-llm", "proxy"]);
+
+/** Every bound of the door. */
+export interface ProxyLimits {
+  readonly body: BodyLimits;
+  /** Bytes of all bodies together. */
+  readonly bodiesBytesMax: number;
+  readonly admission: AdmissionLimits;
+  readonly patience: PatienceLimits;
+}
+
+/** The limits of a node. */
+export const PROXY_LIMITS: ProxyLimits = {
+  body: BODY_LIMITS,
+  // Eight of the largest; text requests never come near.
+  bodiesBytesMax: 512 * 1024 * 1024,
+  // With four slots and 5 s each, the last of 64 waits 80 s: longer than clients like to wait.
+  admission: { queueMax: 64, waitMsMax: 600_000 },
+  // An hour: long prompts on CPU-only machines are slow, and a dead engine is noticed otherwise.
+  patience: { firstByteMs: 3_600_000, silenceMs: 600_000 },
+};
+
+/** What the door needs from the program. */
+export interface OpenAiAppOptions {
+  /** Id of this node: `x-mesh-llm-node` of what it answers itself. */
+  readonly nodeId: string;
+  readonly table: RoutingTable;
+  readonly policy: GuardPolicy;
+  /** The keys of which each request must carry one; undefined when none is needed. */
+  readonly keys: KeyRing | undefined;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  /** Makes an id for requests that bring none. */
+  readonly newRequestId: () => string;
+  readonly observe: ObserveRequest;
+  readonly metrics: MetricsText;
+  readonly limits?: Partial<ProxyLimits>;
+}
+
+/** The types of the door's Hono app. `c.env` is empty in tests that call the app directly. */
+export interface OpenAiAppTypes {
+  Bindings: Partial<DoorEnv>;
+  Variables: { requestId: string; origin: OriginFacts };
+}
+
+type Ctx = Context<OpenAiAppTypes>;
+
+/** Paths that go to the engine, as llama-server names them, aliases included. */
+export const ENGINE_PATHS: readonly string[] = [
+  "/v1/chat/completions",
+  "/chat/completions",
+  "/v1/chat/completions/input_tokens",
+  "/chat/completions/input_tokens",
+  "/v1/completions",
+  "/completions",
+  "/completion",
+  "/v1/responses",
+  "/responses",
+  "/v1/responses/input_tokens",
+  "/v1/messages",
+  "/v1/messages/count_tokens",
+  "/v1/embeddings",
+  "/embeddings",
+  "/embedding",
+  "/v1/rerank",
+  "/v1/reranking",
+  "/rerank",
+  "/reranking",
+  "/tokenize",
+  "/detokenize",
+  "/apply-template",
+  "/infill",
+];
+const GET_PATHS = ["/v1/models", "/models", "/health", "/v1/health", "/metrics"];
+const MODEL_PATHS = ["/v1/models/:id{.+}", "/models/:id{.+}"];
+/** Paths that need no key: load balancers ask them, and they tell nothing. */
+const OPEN_PATHS = new Set(["/health", "/v1/health"]);
+/** Headers of the request that mean something to the engine. Keys and cookies stay here. */
+const FORWARDED_HEADERS = ["accept", "anthropic-version", "anthropic-beta"];
+/** A caller's own id, if it can stand in headers and logs as it is. */
+const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
+/** Longest part of an unknown path that is said back. */
+const PATH_SHOWN_CHARS_MAX = 200;
+
+/** Builds the door. It holds no connection and starts no timer until a request comes. */
+export function createOpenAiApp(options: OpenAiAppOptions): Hono<OpenAiAppTypes> {
+  const door = new OpenAiDoor(options);
+  const app = new Hono<OpenAiAppTypes>();
+  app.use(async (c, next) => {
+    door.greet(c);
+    const refusal = door.turnAway(c);
+    if (refusal === undefined) await next();
+    else c.res = refusal;
+    door.stamp(c);
+  });
+  for (const path of ENGINE_PATHS) app.post(path, (c) => door.ask(c));
+  for (const path of ["/v1/models", "/models"]) app.get(path, () => door.listModels());
+  for (const path of MODEL_PATHS) app.get(path, (c) => door.oneModel(c.req.param("id") ?? ""));
+  for (const path of ["/health", "/v1/health"]) app.get(path, () => door.health());
+  app.get("/metrics", () => door.metrics());
+  for (const path of ENGINE_PATHS) app.all(path, (c) => door.wrongMethod(c, "POST, OPTIONS"));
+  for (const path of [...GET_PATHS, ...MODEL_PATHS]) {
+    app.all(path, (c) => door.wrongMethod(c, "GET, HEAD, OPTIONS"));
+  }
+  app.notFound((c) => door.unknownPath(c));
+  app.onError((error, c) => door.onError(error, c));
+  return app;
+}
+
+class OpenAiDoor {
+  readonly #options: OpenAiAppOptions;
+  readonly #limits: ProxyLimits;
+  readonly #desk: AdmissionDesk;
+  readonly #budget: ByteBudget;
+  readonly #busy = new BusyCounts();
+
+  constructor(options: OpenAiAppOptions) {
+    this.#options = options;
+    this.#limits = { ...PROXY_LIMITS, ...options.limits };
+    this.#budget = new ByteBudget(this.#limits.bodiesBytesMax);
+    const { clock, timers } = options;
+    this.#desk = new AdmissionDesk({ clock, timers, limits: this.#limits.admission });
+  }
+
+  /** Settles the request's id and who sent it. */
+  greet(c: Ctx): void {
+    const given = c.req.header("x-request-id");
+    const isSane = given !== undefined && REQUEST_ID.test(given);
+    c.set("requestId", isSane ? given : this.#options.newRequestId());
+    c.set("origin", originFactsOf((name) => c.req.header(name)));
+  }
+
+  /** Answers requests that come from the wrong place or without a key, and preflights. */
+  turnAway(c: Ctx): Response | undefined {
+    const { policy, keys } = this.#options;
+    const origin = c.get("origin");
+    const fault = checkHost(origin.host, policy) ?? checkOrigin(origin, policy);
+    if (fault !== undefined) return this.#turnedAway(c, new DoorError("forbidden", fault));
+    if (c.req.method === "OPTIONS") return this.#preflight(c);
+    if (keys === undefined || OPEN_PATHS.has(c.req.path)) return undefined;
+    const credential = credentialOf((name) => c.req.header(name));
+    if (keys.accepts(credential)) return undefined;
+    const message = credential === undefined
+      ? "An API key is needed: send it as `Authorization: Bearer KEY` or as `x-api-key: KEY`"
+      : "This API key is not one of this node's";
+    return this.#turnedAway(
+      c,
+      new DoorError("invalid_api_key", message, { headers: { "www-authenticate": "Bearer" } }),
+    );
+  }
+
+  /** Puts on every answer what every answer has. */
+  stamp(c: Ctx): void {
+    const { headers } = c.res;
+    headers.set("x-request-id", c.get("requestId"));
+    if (!headers.has("x-mesh-llm-node")) headers.set("x-mesh-llm-node", this.#options.nodeId);
+    const origin = c.get("origin");
+    if (origin.origin === undefined) return;
+    for (const [name, value] of Object.entries(corsHeaders(origin, this.#options.policy))) {
+      if (!headers.has(name)) headers.set(name, value);
+    }
+  }
+
+  listModels(): Response {
+    return jsonResponse({ object: "list", data: this.#options.table.served().map(modelEntry) });
+  }
+
+  oneModel(id: string): Response {
+    return jsonResponse(modelEntry(namedModel(id, this.#options.table)));
+  }
+
+  health(): Response {
+    const { table } = this.#options;
+    if (table.served().length > 0) return jsonResponse({ status: "ok" });
+    const models: JsonObject[] = table.loading().map(({ id, phase, percent = null }) => {
+      return { id, phase, percent };
+    });
+    return jsonResponse({ status: "loading", models }, {
+      status: 503,
+      headers: { "retry-after": "5" },
+    });
+  }
+
+  async metrics(): Promise<Response> {
+    const { contentType, text } = await this.#options.metrics();
+    return new Response(text, {
+      headers: {
+        "content-type": contentType,
+        "content-length": String(new TextEncoder().encode(text).length),
+      },
+    });
+  }
+
+  wrongMethod(c: Ctx, allow: string): Response {
+    const message = `Cannot use ${c.req.method} here: allowed are ${allow}`;
+    return this.#turnedAway(
+      c,
+      new DoorError("method_not_allowed", message, { headers: { allow } }),
+    );
+  }
+
+  unknownPath(c: Ctx): Response {
+    const path = c.req.path.slice(0, PATH_SHOWN_CHARS_MAX);
+    return this.#turnedAway(c, new DoorError("not_found", `Cannot find the path ${path}`));
+  }
+
+  onError(error: unknown, c: Ctx): Response {
+    if (error instanceof DoorError) return errorResponse(error, dialectOf(c));
+    log.error("Request {requestId} failed by a defect of ours: {error}", {
+      requestId: c.get("requestId"),
+      error: error instanceof Error ? error.stack ?? error.message : messageOf(error),
+    });
+    return errorResponse(
+      new DoorError("internal_error", "mesh-llm failed to handle this request: its log says more"),
+      dialectOf(c),
+    );
+  }
+
+  /** A request for a model. */
+  async ask(c: Ctx): Promise<Response> {
+    const { clock, timers, observe } = this.#options;
+    const call = new Call({
+      requestId: c.get("requestId"),
+      endpoint: c.req.path,
+      dialect: dialectOf(c),
+      clientGone: c.env?.clientGone ?? NEVER_GONE,
+      clock,
+      timers,
+      patience: this.#limits.patience,
+      budget: this.#budget,
+      observe,
+    });
+    try {
+      const { body, scan } = await this.#readBody(c, call);
+      const model = this.#modelOf(scan);
+      call.onModel(model.id);
+      call.onAdmitted(model.id, await this.#admit(model, call));
+      const request = upstreamRequest(c, body);
+      const { table } = this.#options;
+      const forwarded = await forward(request, {
+        call,
+        modelId: model.id,
+        table,
+        busy: this.#busy,
+      });
+      return answerOf(forwarded, call);
+    } catch (error) {
+      return failureResponse(error, call);
+    }
+  }
+
+  async #readBody(
+    c: Ctx,
+    call: Call,
+  ): Promise<{ readonly body: Uint8Array<ArrayBuffer>; readonly scan: ScanResult }> {
+    const { clock, timers } = this.#options;
+    const scanner = new JsonScanner();
+    const reading = readBody(c.env?.body ?? bodyOfRequest(c.req.raw), {
+      limits: this.#limits.body,
+      budget: this.#budget,
+      clock,
+      timers,
+      inspect: (bytes) => scanner.push(bytes),
+    });
+    try {
+      const body = await reading.whole;
+      call.onBody({ sizeBytes: body.length, budgetedBytes: reading.budgetedBytes });
+      return { body, scan: scanner.finish() };
+    } catch (error) {
+      call.onBody({ sizeBytes: 0, budgetedBytes: reading.budgetedBytes });
+      throw error;
+    }
+  }
+
+  #modelOf(scan: ScanResult): ServedModel {
+    switch (scan.kind) {
+      case "invalid":
+        throw new DoorError(
+          "invalid_json",
+          `Cannot read the body as JSON: ${scan.message} (at byte ${scan.offset})`,
+        );
+      case "not an object":
+        throw new DoorError("invalid_request_error", "Cannot use this body: it must be an object");
+      case "object":
+        return chooseModel(scan.model, this.#options.table);
+    }
+  }
+
+  #admit(model: ServedModel, call: Call): ReturnType<AdmissionDesk["acquire"]> {
+    const targets = this.#options.table.targets(model.id);
+    const slots = targets.reduce((sum, target) => sum + target.slots, 0);
+    return this.#desk.acquire(model.id, { slots, signal: call.signal });
+  }
+
+  #preflight(c: Ctx): Response {
+    const headers = preflightHeaders(c.get("origin"), this.#options.policy, {
+      methods: ["GET", "HEAD", "POST", "OPTIONS"],
+      requestHeaders: c.req.header("access-control-request-headers"),
+    });
+    return new Response(null, { status: 204, headers });
+  }
+
+  #turnedAway(c: Ctx, error: DoorError): Response {
+    this.#options.observe({ kind: "turned away", status: error.status, code: error.code });
+    return errorResponse(error, dialectOf(c));
+  }
+}
+
+function dialectOf(c: Ctx): Dialect {
+  return c.req.path.startsWith("/v1/messages") ? "anthropic" : "openai";
+}
+
+function upstreamRequest(c: Ctx, body: Uint8Array<ArrayBuffer>): UpstreamRequest {
+  const headers = new Headers({
+    "content-type": c.req.header("content-type") ?? "application/json",
+    "x-request-id": c.get("requestId"),
+  });
+  for (const name of FORWARDED_HEADERS) {
+    const value = c.req.header(name);
+    if (value !== undefined) headers.set(name, value);
+  }
+  return { method: "POST", path: c.req.path, headers, body };
+}
