@@ -35,8 +35,8 @@ async function main(args: readonly string[]): Promise<void> {
   const options = parseCompileArgs(args);
   const stage = await Deno.makeTempDir({ prefix: "mesh-llm-compile-" });
   try {
-    const commit = await bundleInto(stage);
     const include = [...await stageEngine(options, stage), ...await stageModel(options, stage)];
+    const commit = await bundleInto(stage);
     const out = resolve(ROOT, options.out);
     await Deno.mkdir(dirname(out), { recursive: true });
     const { target } = options;
