@@ -138,7 +138,8 @@ function checkedFile({ org, name, revision, file, shown }: FileClaim): HuggingFa
   const names = [org ?? "", name ?? "", revision];
   // deno-lint-ignore no-control-regex
   const isPlain = (part: string) => !/^\.{0,2}$|[\\\x00-\x1f:?#%]/.test(part);
-  if (!names.every((part) => NAME_REGEXP.test(part)) || !file.every(isPlain)) {
+  const isFile = file.length > 0 && file.every(isPlain);
+  if (!isFile || !names.every((part) => NAME_REGEXP.test(part))) {
     throw new UserError(`Cannot use ${shown}: it does not name a file of a repository`);
   }
   if (!/\.gguf$/i.test(file.at(-1) ?? "")) {
