@@ -1,6 +1,6 @@
 import type { TestedRange } from "./native.ts";
 
-const UPSTREAM_REGEXP = /^(?:\d+:)?v?(\d{1,6}(?:\.\d{1,6}){0,3})(?:[^\d.].*)?$/;
+const UPSTREAM_REGEXP = /^(?:\d+:)?v?(\d{1,6}(?:\.\d{1,6}){0,3})(?:[^\d.:].*)?$/;
 
 /**
  * The upstream part of a package version: "0.7.0" of "1:0.7.0+dfsg-2". Undefined when it does not
