@@ -19,6 +19,8 @@ export interface ServerPlan {
   readonly slots: number;
   /** Most memory for prompts of past conversations. @default {0} */
   readonly promptCacheBytes?: number;
+  /** Whole states kept per slot to go back to, for models that need that. */
+  readonly contextCheckpoints?: number;
   /** Tokens computed at once that the compute buffers were planned for. */
   readonly batchTokens?: number;
   readonly microBatchTokens?: number;
@@ -144,6 +146,9 @@ function addPlan(flags: FlagWriter, plan: ServerPlan): void {
   // The default of 8 GiB was not planned for.
   const cacheMib = Math.floor((plan.promptCacheBytes ?? 0) / MIB);
   flags.add(["--cache-ram", "-cram"], String(cacheMib));
+  if (plan.contextCheckpoints !== undefined) {
+    flags.add(["--ctx-checkpoints", "-ctxcp"], String(plan.contextCheckpoints));
+  }
   if (plan.batchTokens !== undefined) {
     flags.add(["--batch-size", "-b"], String(plan.batchTokens));
   }

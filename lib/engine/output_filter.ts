@@ -18,7 +18,7 @@ const LOG_LINE =
   /^(\d{1,9}(?:\.\d{2,3}){3} )?([A-Z]) (srv|slot|cmn|que|res|spec) +([\w():~]{1,32}): (.*)$/;
 
 const NUMBER = String.raw`-?\d[\d.]*`;
-const SLOT = String.raw`(?:id +${NUMBER} \| task +${NUMBER} \| )?`;
+const SLOT = String.raw`(?:id +${NUMBER} \| task +${NUMBER} \| +)?`;
 
 /** Texts without a word of a request, by their fixed words and their numbers. */
 const HARMLESS: readonly RegExp[] = [
@@ -42,7 +42,7 @@ const HARMLESS: readonly RegExp[] = [
 
 /** Last words of a dying process; only their fixed part is kept. */
 const LAST_WORDS: readonly RegExp[] = [
-  /^(?:[\w.+-]*\/)*[\w.+-]{1,80}\.(?:c|cc|cpp|cu|cuh|h|hpp|m|mm):\d{1,6}: [A-Z_]{1,32}/,
+  /^(?:[\w.+-]*\/)*[\w.+-]{1,80}\.(?:c|cc|cpp|cu|cuh|h|hpp|m|mm):\d{1,6}: (?:GGML_ASSERT|GGML_ABORT|fatal error)/,
   /^terminate called after throwing an instance of '[\w:]{1,80}'/,
   /^ {2}what\(\): {2}std::bad_alloc$/,
   /^(?:CUDA|ROCm|SYCL|Vulkan) error: out of memory$/,

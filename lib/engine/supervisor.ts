@@ -290,8 +290,9 @@ export class Supervisor<Spec> {
   #output(line: string, nowMs: number, effects: Effects<Spec>): void {
     const state = this.#state;
     if (state.kind !== "running") return;
-    const progress = parseLoadLine(line);
-    if (state.stage === "ready" || progress === undefined) {
+    // Once it serves, its lines may quote requests: nothing in them may steer us.
+    const progress = state.stage === "ready" ? undefined : parseLoadLine(line);
+    if (progress === undefined) {
       this.#state = { ...state, activeMs: nowMs };
       return;
     }
