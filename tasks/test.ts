@@ -8,7 +8,7 @@ import { join, resolve } from "node:path";
 import { runChild } from "./lib/child.ts";
 import { parseJunit } from "./lib/junit.ts";
 import type { JunitReport } from "./lib/junit.ts";
-import { chooseRings, filesOf, ringArgs } from "./lib/rings.ts";
+import { chooseRings, filesOf, filesThatRan, ringArgs } from "./lib/rings.ts";
 import type { Ring } from "./lib/rings.ts";
 import { closingLine, summarise } from "./lib/test_report.ts";
 import type { RingResult } from "./lib/test_report.ts";
@@ -49,7 +49,10 @@ async function runRing(
     limitMs: ring.limitMs,
   });
   const report = await readReport(junitPath);
-  return { ...common, ...end, cases: report.cases, ranFiles: report.files };
+  const sources = new Map<string, string>();
+  for (const file of files) sources.set(file, await Deno.readTextFile(join(ROOT, file)));
+  const ranFiles = filesThatRan(sources, new Set(report.files));
+  return { ...common, ...end, cases: report.cases, ranFiles };
 }
 
 /** The report; empty when the run ended before writing it, which then shows in its exit status. */

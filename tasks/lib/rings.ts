@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { importsOf } from "./sources.ts";
 
 /** A set of tests that runs with the same permissions. */
 export interface Ring {
@@ -85,4 +86,18 @@ export function filesOf(ring: Ring, files: readonly string[]): string[] {
     file.endsWith("_test.ts") && inside(file, ring.folder) &&
     !ring.without.some((folder) => inside(file, folder))
   );
+}
+
+/**
+ * Of the test files in `sources` (text by path), those that ran. A report names the files in which tests are
+ * written, and a contract suite is written beside the test files that call it.
+ */
+export function filesThatRan(
+  sources: ReadonlyMap<string, string>,
+  reported: ReadonlySet<string>,
+): string[] {
+  return [...sources].filter(([path, text]) =>
+    reported.has(path) ||
+    importsOf(path, text).some((edge) => !edge.path.endsWith("_test.ts") && reported.has(edge.path))
+  ).map(([path]) => path);
 }

@@ -36,7 +36,8 @@ function isProgram(path: string): boolean {
   return /^(?:lib|tasks)\//.test(path) && /\.(?:ts|js|html|css|json)$/.test(path);
 }
 
-function readEdges(files: Files): Edges {
+/** Who imports whom. */
+export function readEdges(files: Files): Edges {
   const edges = new Map<string, { path: string; names: readonly string[] }[]>();
   for (const [path, text] of files) {
     if (path.endsWith(".ts")) edges.set(path, importsOf(path, text));
@@ -44,7 +45,8 @@ function readEdges(files: Files): Edges {
   return edges;
 }
 
-function reach(entries: readonly string[], edges: Edges): ReadonlySet<string> {
+/** Everything that a way of imports leads to from `entries`. */
+export function reach(entries: readonly string[], edges: Edges): ReadonlySet<string> {
   const reached = new Set<string>();
   const next = [...entries];
   for (let path = next.pop(); path !== undefined; path = next.pop()) {

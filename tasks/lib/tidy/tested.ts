@@ -4,34 +4,47 @@
  *
  * @module
  */
-import { countFilledLines, decidesNothing, importsOf } from "../sources.ts";
+import { countFilledLines, decidesNothing } from "../sources.ts";
+import { reach, readEdges } from "./reach.ts";
 import type { Files } from "./reach.ts";
 
-/** Files without a test of their own, each with the reason. An entry that is not needed is an error. */
-export const TESTED_ELSEWHERE: Readonly<Record<string, string>> = {};
+/**
+ * Parts that are tested through the whole that they belong to: the file, and the test that proves it. Needed
+ * only where no test imports or mirrors the file; an entry that is not needed, or not true, is an error.
+ */
+export const TESTED_BY: Readonly<Record<string, string>> = {};
 
 /**
- * Complaints about files of `lib/` that no test, contract or test support imports and that no test file
- * mirrors (`lib/proxy/x.ts` by `tests/proxy/x_test.ts` or `tests/system/proxy/x_test.ts`; `io/` may be left out).
+ * Complaints about files of `lib/` that no test, contract or test support imports, that no test file mirrors
+ * (`lib/proxy/x.ts` by `tests/proxy/x_test.ts` or `tests/system/proxy/x_test.ts`; `io/` may be left out), and
+ * that are not listed in {@link TESTED_BY}.
  */
-export function findUntested(files: Files, elsewhere = TESTED_ELSEWHERE): string[] {
+export function findUntested(files: Files, testedBy = TESTED_BY): string[] {
+  const edges = readEdges(files);
   const touched = new Set<string>();
-  for (const [path, text] of files) {
-    if (!path.startsWith("tests/") || !path.endsWith(".ts")) continue;
-    for (const edge of importsOf(path, text)) touched.add(edge.path);
+  for (const [path, list] of edges) {
+    if (path.startsWith("tests/")) { for (const edge of list) touched.add(edge.path); }
   }
   const complaints: string[] = [];
   for (const [path, text] of files) {
     if (!path.startsWith("lib/") || !path.endsWith(".ts")) continue;
     const tested = touched.has(path) || mirrorsOf(path).some((mirror) => files.has(mirror));
-    const listed = Object.hasOwn(elsewhere, path);
-    if (!tested && !listed && !decidesNothing(text)) {
-      complaints.push(`${path}: no test is about it: write ${mirrorsOf(path)[0]}`);
+    const proof = testedBy[path];
+    if (tested && proof !== undefined) {
+      complaints.push(`${path}: has a test of its own now: take it off TESTED_BY`);
+    } else if (proof !== undefined && !reach([proof], edges).has(path)) {
+      complaints.push(`${path}: ${proof} does not lead to it: correct TESTED_BY`);
+    } else if (!tested && proof === undefined && !decidesNothing(text)) {
+      complaints.push(
+        `${path}: no test is about it: write ${
+          mirrorsOf(path)[0]
+        }, or name the test of the whole ` +
+          "that it is part of in TESTED_BY (tasks/lib/tidy/tested.ts)",
+      );
     }
-    if (tested && listed) complaints.push(`${path}: has a test now: take it off TESTED_ELSEWHERE`);
   }
-  for (const path of Object.keys(elsewhere)) {
-    if (!files.has(path)) complaints.push(`${path}: is gone: take it off TESTED_ELSEWHERE`);
+  for (const path of Object.keys(testedBy)) {
+    if (!files.has(path)) complaints.push(`${path}: is gone: take it off TESTED_BY`);
   }
   return complaints;
 }

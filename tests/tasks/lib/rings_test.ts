@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chooseRings, filesOf, ringArgs, RINGS } from "../../../tasks/lib/rings.ts";
+import { chooseRings, filesOf, filesThatRan, ringArgs, RINGS } from "../../../tasks/lib/rings.ts";
 
 const FILES = [
   "lib/base/clock.ts",
@@ -46,4 +46,18 @@ Deno.test("ringArgs() never waits for a person and leaves other rings out", () =
     assert.equal(args.at(-1), ring.folder);
     assert.equal(args.some((arg) => arg.startsWith("--ignore=")), ring.without.length > 0);
   }
+});
+
+Deno.test("filesThatRan() finds files by their own tests or by those of a suite that they call", () => {
+  const sources = new Map([
+    ["tests/contracts/memory_test.ts", 'import { testLink } from "./link_contract.ts";'],
+    ["tests/contracts/broken_test.ts", 'import { testDisk } from "./disk_contract.ts";'],
+    ["tests/base/lane_test.ts", ""],
+    ["tests/base/empty_test.ts", 'import "./lane_test.ts";'],
+  ]);
+  const reported = new Set(["tests/contracts/link_contract.ts", "tests/base/lane_test.ts"]);
+  assert.deepEqual(filesThatRan(sources, reported), [
+    "tests/contracts/memory_test.ts",
+    "tests/base/lane_test.ts",
+  ]);
 });
