@@ -3,10 +3,10 @@
  * whose connection broke can catch up. Nothing here waits for a listener.
  */
 import { getLogger } from "@logtape/logtape";
-import type { NodeEvent, NumberedEvent, SubscribeOptions } from "../api/ports.ts";
-import { assert, messageOf } from "../base/errors.ts";
-import type { JsonObject } from "../base/json.ts";
-import type { FinishedRequest } from "../proxy/events.ts";
+import type { NodeEvent, NumberedEvent, SubscribeOptions } from "~/api/ports.ts";
+import { assert, messageOf } from "~/base/errors.ts";
+import type { JsonObject } from "~/base/json.ts";
+import type { FinishedRequest } from "~/proxy/events.ts";
 
 const log = getLogger(["mesh-llm", "node"]);
 

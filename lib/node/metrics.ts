@@ -6,8 +6,8 @@
  * that the node serves, at most {@link MODEL_LABELS_MAX} of them; more share one label.
  */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { FinishedRequest, ObserveRequest, RequestEvent } from "../proxy/events.ts";
-import { assertNever } from "../base/errors.ts";
+import type { FinishedRequest, ObserveRequest, RequestEvent } from "~/proxy/events.ts";
+import { assertNever } from "~/base/errors.ts";
 
 /** Different models told apart: more than a node serves in its life, few enough for a scraper. */
 export const MODEL_LABELS_MAX = 64;

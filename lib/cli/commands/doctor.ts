@@ -1,0 +1,107 @@
+/** `mesh-llm doctor`: what works here, what does not, and what to do about it. */
+import { messageOf } from "~/base/errors.ts";
+import { ensureDir, makeTempDir, removeIfAny } from "~/base/io/files.ts";
+import { formatBytes } from "~/base/units.ts";
+import { readHardware } from "~/engine/io/hardware.ts";
+import { findRunningNode } from "~/engine/io/run_dir.ts";
+import { localEngineSource } from "~/node/io/engine_source.ts";
+import { API_PORT_DEFAULT } from "~/node/settings.ts";
+import { localModels } from "../compose.ts";
+import type { CommandContext } from "../context.ts";
+
+/** The result of one check. */
+export interface Finding {
+  readonly what: string;
+  readonly isGood: boolean;
+  /** What was found and, where it is not good, what to do. */
+  readonly detail: string;
+}
+
+/** Runs all checks; exit status 1 when one of them found a hindrance. */
+export async function doctor(context: CommandContext): Promise<number> {
+  const findings = [
+    await check("home folder", () => checkHome(context.homeDir)),
+    await check("engine", () => checkEngine(context)),
+    await check("memory", checkMemory),
+    await check("models", () => checkModels(context)),
+    ...await checkPorts(context),
+  ];
+  if (context.isJson) context.print(JSON.stringify(findings));
+  else for (const finding of findings) context.print(formatFinding(finding));
+  return findings.every(({ isGood }) => isGood) ? 0 : 1;
+}
+
+/** One line for people. */
+export function formatFinding({ what, isGood, detail }: Finding): string {
+  return `${isGood ? "ok     " : "PROBLEM"} ${what}: ${detail}`;
+}
+
+async function check(what: string, look: () => Promise<string>): Promise<Finding> {
+  try {
+    return { what, isGood: true, detail: await look() };
+  } catch (error) {
+    return { what, isGood: false, detail: messageOf(error) };
+  }
+}
+
+async function checkHome(homeDir: string): Promise<string> {
+  await ensureDir(homeDir, 0o700);
+  await removeIfAny(await makeTempDir(homeDir, ".doctor-"));
+  return `${homeDir} can be written`;
+}
+
+async function checkEngine({ homeDir, env, config }: CommandContext): Promise<string> {
+  const binDir = env("MESH_LLM_BIN_DIR") ?? config.binDir;
+  const source = localEngineSource({
+    homeDir,
+    allowDownload: false,
+    ...(binDir === undefined || binDir === "" ? {} : { binDir }),
+  });
+  const { install, facts } = await source.prepare({
+    report: () => {},
+    onSourceFailure: () => {},
+    signal: new AbortController().signal,
+  });
+  return `llama.cpp ${facts.version ?? "of unknown version"} from ${install.source}`;
+}
+
+async function checkMemory(): Promise<string> {
+  const { availableMemoryBytes, totalMemoryBytes, cpuCount, cpuName } = await readHardware();
+  if (availableMemoryBytes === undefined) throw new Error("cannot be read on this machine");
+  const total = totalMemoryBytes === undefined ? "" : ` of ${formatBytes(totalMemoryBytes)}`;
+  return `${formatBytes(availableMemoryBytes)} free${total}, ${cpuCount ?? "?"} threads` +
+    (cpuName === undefined ? "" : ` of ${cpuName}`);
+}
+
+async function checkModels(context: CommandContext): Promise<string> {
+  const inventory = await localModels({ modelsDir: context.modelsDir }, context.env).inventory();
+  if (inventory.length > 0) return `${inventory.length} on disk`;
+  return "none on disk yet: the starter model is fetched at the first start";
+}
+
+async function checkPorts(context: CommandContext): Promise<Finding[]> {
+  const node = await findRunningNode(context.homeDir);
+  if (node !== undefined) {
+    const detail = `a node of this home runs, process ${node.pid}`;
+    return [{ what: "ports", isGood: true, detail }];
+  }
+  const apiPort = context.config.port ?? API_PORT_DEFAULT;
+  return [
+    await check(`port ${apiPort} (API)`, () => checkPort(apiPort, "--port")),
+    await check(
+      `port ${context.consolePort} (console)`,
+      () => checkPort(context.consolePort, "--console"),
+    ),
+  ];
+}
+
+function checkPort(port: number, flag: string): Promise<string> {
+  try {
+    using _listener = Deno.listen({ hostname: "127.0.0.1", port });
+    return Promise.resolve("free");
+  } catch (error) {
+    return Promise.reject(
+      new Error(`cannot be used (${messageOf(error)}): choose another with ${flag}`),
+    );
+  }
+}

@@ -1,0 +1,92 @@
+/** Commands about models: `models`, `download`, `plan`. */
+import { UserError } from "~/base/errors.ts";
+import { statIfAny } from "~/base/io/files.ts";
+import { formatBytes } from "~/base/units.ts";
+import { findRunningNode } from "~/engine/io/run_dir.ts";
+import { readGgufFacts } from "~/engine/io/gguf_file.ts";
+import { planMemory } from "~/engine/memory_plan.ts";
+import { CATALOGUE } from "~/models/catalogue.ts";
+import { modelDestination } from "~/models/io/fetch_model.ts";
+import { localEngineSource } from "~/node/io/engine_source.ts";
+import { LocalPlanner } from "~/node/io/launch_planner.ts";
+import type { LocalModelSource } from "~/node/io/model_source.ts";
+import { localModels } from "../compose.ts";
+import type { CommandContext } from "../context.ts";
+import { clientOf } from "./running.ts";
+
+/** Lists the models on disk, what is served, and what can be fetched by name. */
+export async function models(context: CommandContext): Promise<number> {
+  const inventory = await sourceOf(context).inventory();
+  const onDisk = new Set(inventory.map(({ id }) => id));
+  const served = await servedModel(context);
+  const catalogue = CATALOGUE.filter(({ name }) => !onDisk.has(name));
+  if (context.isJson) {
+    const names = catalogue.map(({ name, description }) => ({ name, description }));
+    context.print(JSON.stringify({ on_disk: inventory, served, catalogue: names }));
+    return 0;
+  }
+  context.print("On disk:");
+  for (const { id, sizeBytes, owner, path } of inventory) {
+    const mark = id === served ? " (served now)" : "";
+    context.print(`  ${id}  ${formatBytes(sizeBytes)}  ${owner}: ${path}${mark}`);
+  }
+  if (inventory.length === 0) context.print("  none");
+  context.print("In the catalogue (mesh-llm download NAME):");
+  for (const { name, description } of catalogue) context.print(`  ${name}  ${description}`);
+  return 0;
+}
+
+async function servedModel(context: CommandContext): Promise<string | null> {
+  const node = await findRunningNode(context.homeDir);
+  if (node?.consolePort === undefined) return null;
+  try {
+    const status = await clientOf(context, node.consolePort).status();
+    return status.llama_ready ? status.model_name : null;
+  } catch (error) {
+    if (error instanceof UserError) return null;
+    throw error;
+  }
+}
+
+/** Fetches a model without serving it. */
+export async function download(context: CommandContext, name: string): Promise<number> {
+  const source = sourceOf(context);
+  const { id, path, sizeBytes } = await source.prepare(await source.resolve(name), {
+    report: context.report,
+    onSourceFailure: context.onSourceFailure,
+    signal: new AbortController().signal,
+  });
+  context.print(
+    context.isJson
+      ? JSON.stringify({ model: id, path, size_bytes: sizeBytes })
+      : `${id}: ${formatBytes(sizeBytes)} at ${path}`,
+  );
+  return 0;
+}
+
+/** Tells whether and how a model would run here; starts nothing and fetches nothing. */
+export async function plan(context: CommandContext, name: string): Promise<number> {
+  const source = sourceOf(context);
+  const model = await source.resolve(name);
+  const path = model.kind === "path" ? model.path : modelDestination(model, context.modelsDir);
+  if (await statIfAny(path) === undefined) {
+    throw new UserError(
+      `Cannot plan "${name}": its file is not here yet. Run: mesh-llm download ${name}`,
+    );
+  }
+  const engine = await localEngineSource({ homeDir: context.homeDir, allowDownload: false })
+    .prepare({
+      report: context.report,
+      onSourceFailure: () => {},
+      signal: new AbortController().signal,
+    });
+  const memory = await new LocalPlanner({ requested: {} }).memory(engine);
+  const result = planMemory({ facts: await readGgufFacts(path), memory });
+  if (context.isJson) context.print(JSON.stringify(result));
+  else context.print(result.ok ? result.explanation : result.message);
+  return result.ok ? 0 : 1;
+}
+
+function sourceOf(context: CommandContext): LocalModelSource {
+  return localModels({ modelsDir: context.modelsDir }, context.env);
+}

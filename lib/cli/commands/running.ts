@@ -1,0 +1,104 @@
+/** Commands about the node that runs on this home: `stop`, `status`, `drop`. */
+import { join } from "node:path";
+import { type ManagementClient, managementClient } from "~/api/io/client.ts";
+import { MANAGEMENT_TOKEN_FILE } from "~/api/io/token_file.ts";
+import type { StatusSnapshot } from "~/api/ports.ts";
+import { UserError } from "~/base/errors.ts";
+import { findRunningNode, type RunningNode } from "~/engine/io/run_dir.ts";
+import { formatMs } from "~/base/units.ts";
+import type { CommandContext } from "../context.ts";
+
+/** How long a node may take to end: its running requests, its engine, and some more. */
+const STOP_MS_MAX = 60_000;
+/** How often it is looked at meanwhile. */
+const STOP_LOOK_MS = 100;
+
+/** Ends the node of this home and waits until it has ended. */
+export async function stop(context: CommandContext): Promise<number> {
+  const node = await findRunningNode(context.homeDir);
+  if (node === undefined) {
+    throw new UserError(`Cannot stop a node: none runs on ${context.homeDir}`);
+  }
+  await requestStop(context, node);
+  const giveUpMs = performance.now() + STOP_MS_MAX;
+  while ((await findRunningNode(context.homeDir))?.pid === node.pid) {
+    if (performance.now() > giveUpMs) {
+      throw new UserError(
+        `Cannot stop the node: process ${node.pid} still runs after ${formatMs(STOP_MS_MAX)}`,
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, STOP_LOOK_MS));
+  }
+  context.print(
+    context.isJson
+      ? JSON.stringify({ stopped: node.pid })
+      : `Stopped the node, process ${node.pid}`,
+  );
+  return 0;
+}
+
+/** By its console where it answers; by signal while it has no doors yet, or its console hangs. */
+async function requestStop(context: CommandContext, node: RunningNode): Promise<void> {
+  try {
+    if (node.consolePort === undefined) throw new UserError("The node has no doors yet");
+    await clientOf(context, node.consolePort).shutdown();
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    Deno.kill(node.pid, "SIGTERM");
+  }
+}
+
+/** Prints what the running node does. */
+export async function status(context: CommandContext): Promise<number> {
+  const snapshot = await (await clientOfRunning(context)).status();
+  context.print(context.isJson ? JSON.stringify(snapshot) : formatStatus(snapshot));
+  return 0;
+}
+
+/** Stops serving a model on the running node. */
+export async function drop(context: CommandContext, model: string): Promise<number> {
+  await (await clientOfRunning(context)).dropModel(model);
+  context.print(context.isJson ? JSON.stringify({ dropped: model }) : `Dropped ${model}`);
+  return 0;
+}
+
+/** Facts for people, one a line. */
+export function formatStatus(status: StatusSnapshot): string {
+  const { engine, progress } = status;
+  const percent = progress?.percent === null || progress === null ? "" : `, ${progress.percent} %`;
+  const lines = [
+    ["Node", `${status.node_id} (mesh-llm ${status.version})`],
+    [
+      "State",
+      progress === null ? status.node_status : `${status.node_status}: ${progress.phase}${percent}`,
+    ],
+    ["Model", status.model_name ?? "none"],
+    ["API", `http://localhost:${status.api_port}/v1`],
+    ["Requests", `${status.inflight_requests} open, ${status.queued_requests} of them waiting`],
+    ["Memory", `${status.my_vram_gb} GB offered, model ${status.model_size_gb} GB`],
+    ["Engine", engineLine(engine)],
+    ["Up", formatMs(status.uptime_secs * 1000)],
+    ...(status.error === null ? [] : [["Error", status.error]]),
+  ];
+  return lines.map(([name, value]) => `${`${name}:`.padEnd(10)}${value}`).join("\n");
+}
+
+function engineLine(engine: StatusSnapshot["engine"]): string {
+  if (engine.name === null) return "none yet";
+  const build = engine.build === null ? "" : ` (build ${engine.build})`;
+  const devices = engine.devices.map(({ name }) => name).join(", ") || "CPU";
+  return `llama.cpp ${
+    engine.version ?? "of unknown version"
+  }${build} on ${devices}, ${engine.name}`;
+}
+
+/** The node of this home where one runs; otherwise whoever listens on the console port. */
+async function clientOfRunning(context: CommandContext): Promise<ManagementClient> {
+  const node = await findRunningNode(context.homeDir);
+  return clientOf(context, node?.consolePort ?? context.consolePort);
+}
+
+/** Talks to the console of a node. */
+export function clientOf(context: CommandContext, port: number): ManagementClient {
+  return managementClient({ port, tokenPath: join(context.homeDir, MANAGEMENT_TOKEN_FILE) });
+}

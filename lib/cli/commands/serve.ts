@@ -1,0 +1,102 @@
+/** `mesh-llm serve`: runs a node in the foreground until it is told to end. */
+import { UserError } from "~/base/errors.ts";
+import { ensureDir } from "~/base/io/files.ts";
+import { openRunDir } from "~/engine/io/run_dir.ts";
+import type { LocalModel } from "~/node/local_model.ts";
+import type { SlotState } from "~/node/model_slot.ts";
+import { DRAIN_MS, logSlot } from "~/node/node.ts";
+import { type Announcement, formatAnnouncement } from "../announce.ts";
+import { type ComposedNode, composeNode, type OpenDoors, openDoors } from "../compose.ts";
+import { type CommandContext, readApiKeys } from "../context.ts";
+import type { ServeFlags } from "../flags.ts";
+import { resolveSettings } from "../settings.ts";
+import { StopRequest } from "../stop_request.ts";
+
+/** Runs a node; resolves with the exit status when it has ended. */
+export async function serve(context: CommandContext, flags: ServeFlags): Promise<number> {
+  const { env, config } = context;
+  const apiKeys = await readApiKeys(flags.apiKeys, env);
+  const settings = resolveSettings({ flags, env, config, apiKeys });
+  await ensureDir(settings.homeDir, 0o700);
+  const runDir = await openRunDir(settings.homeDir, { isEphemeral: settings.isEphemeral });
+  const announce = (announcement: Announcement): void =>
+    context.print(formatAnnouncement(announcement, context.isJson));
+  using stop = new StopRequest();
+  try {
+    announce({ event: "pid", pid: Deno.pid });
+    const composed = await composeNode({
+      settings,
+      runDir,
+      env,
+      report: context.report,
+      onSourceFailure: context.onSourceFailure,
+      requestStop: () => stop.request(),
+    });
+    const doors = await openDoors(composed);
+    await runDir.noteDoors({ apiPort: doors.api.port, consolePort: doors.console.port });
+    announce({ event: "api", url: `http://localhost:${doors.api.port}/v1` });
+    announce({ event: "console", url: `http://localhost:${doors.console.port}` });
+    return await run({ composed, doors, stop, announce });
+  } finally {
+    await runDir.close();
+  }
+}
+
+interface Run {
+  readonly composed: ComposedNode;
+  readonly doors: OpenDoors;
+  readonly stop: StopRequest;
+  readonly announce: (announcement: Announcement) => void;
+}
+
+async function run({ composed, doors, stop, announce }: Run): Promise<number> {
+  const { local, settings } = composed;
+  local.subscribe(logSlot);
+  announceReady(local, announce);
+  try {
+    await Promise.race([firstLoad(local, settings.model), stop.first]);
+    await stop.first;
+    return 0;
+  } finally {
+    await end({ composed, doors, stop });
+  }
+}
+
+/** Resolves when the first model is ready; fails when it cannot be. */
+async function firstLoad(local: LocalModel, model: string | undefined): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const unsubscribe = local.subscribe((state) => {
+    if (state.kind === "ready") resolve();
+    if (state.kind === "failed") reject(new UserError(state.reason));
+  });
+  // Whoever races with this may have left already.
+  promise.catch(() => {});
+  try {
+    await local.load(model);
+    await promise;
+  } finally {
+    unsubscribe();
+  }
+}
+
+function announceReady(local: LocalModel, announce: Run["announce"]): void {
+  let ready: string | undefined;
+  local.subscribe((state: SlotState) => {
+    if (state.kind === "ready" && ready !== state.model.id) {
+      ready = state.model.id;
+      announce({ event: "ready", model: ready });
+    }
+    if (state.kind === "empty") ready = undefined;
+  });
+}
+
+/**
+ * No new requests, running ones get their time, then the engine ends. A second signal cuts what still
+ * runs, so that nothing is left to wait for.
+ */
+async function end({ composed, doors, stop }: Omit<Run, "announce">): Promise<void> {
+  const graceful = Promise.all([composed.local.close(DRAIN_MS), doors.close(DRAIN_MS)]);
+  await Promise.race([graceful, stop.second]);
+  if (stop.isUrgent) await doors.close(0);
+  await graceful;
+}

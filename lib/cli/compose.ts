@@ -1,0 +1,213 @@
+/** The composition root: makes a node of its parts, and gives each its port to the world. */
+import { join } from "node:path";
+import { createManagementApp } from "~/api/app.ts";
+import { PAGE } from "~/api/io/page.ts";
+import { ensureManagementToken, MANAGEMENT_TOKEN_FILE } from "~/api/io/token_file.ts";
+import { KeyRing } from "~/base/http_guard.ts";
+import { type HttpServer, serveHttp } from "~/base/io/http_server.ts";
+import { systemClock, systemRng, systemSecrets, systemTimers } from "~/base/io/system.ts";
+import type { ReportProgress, ReportSourceFailure } from "~/base/progress.ts";
+import { COMMIT, VERSION } from "~/base/version.ts";
+import { engineProcesses } from "~/engine/io/child_process.ts";
+import { freePorts } from "~/engine/io/free_port.ts";
+import { httpHealthProbe } from "~/engine/io/health.ts";
+import type { RunDir } from "~/engine/io/run_dir.ts";
+import type { PlanRequest } from "~/engine/memory_plan.ts";
+import { loadNodeKey, makeEphemeralNodeKey } from "~/mesh/io/node_key.ts";
+import { EngineDriver } from "~/node/engine_driver.ts";
+import { EventHub } from "~/node/events.ts";
+import { Inflight } from "~/node/inflight.ts";
+import { localEngineSource } from "~/node/io/engine_source.ts";
+import { LocalPlanner } from "~/node/io/launch_planner.ts";
+import { LocalModelSource } from "~/node/io/model_source.ts";
+import { LocalModel } from "~/node/local_model.ts";
+import { NodeMetrics } from "~/node/metrics.ts";
+import { MeshNode } from "~/node/node.ts";
+import { RequestBook } from "~/node/request_book.ts";
+import type { NodeSettings } from "~/node/settings.ts";
+import { createOpenAiApp } from "~/proxy/app.ts";
+import { HttpUpstream } from "~/proxy/io/http_upstream.ts";
+import type { Env } from "./settings.ts";
+
+/** What the program gives to a node that it starts. */
+export interface ComposeOptions {
+  readonly settings: NodeSettings;
+  readonly runDir: RunDir;
+  readonly env: Env;
+  readonly report: ReportProgress;
+  readonly onSourceFailure: ReportSourceFailure;
+  /** Called when somebody asks the node to end. */
+  readonly requestStop: () => void;
+}
+
+/** A node with its owner. */
+export interface ComposedNode {
+  readonly node: MeshNode;
+  readonly local: LocalModel;
+  readonly settings: NodeSettings;
+}
+
+/** Puts a node together; nothing is bound, fetched or started yet. */
+export async function composeNode(options: ComposeOptions): Promise<ComposedNode> {
+  const { settings, requestStop } = options;
+  const { homeDir } = settings;
+  const key = settings.isEphemeral ? await makeEphemeralNodeKey() : await loadNodeKey(homeDir);
+  const inflight = new Inflight(systemTimers);
+  const driver = composeDriver(options);
+  const planner = new LocalPlanner({
+    requested: planRequestOf(settings),
+    ...(settings.device === undefined ? {} : { device: settings.device }),
+  });
+  const local = new LocalModel({
+    clock: systemClock,
+    engines: localEngineSource(settings),
+    models: localModels(settings, options.env),
+    planner,
+    driver,
+    inflight,
+    report: options.report,
+    onSourceFailure: options.onSourceFailure,
+  });
+  const book = new RequestBook({ inflight, wallMs: () => systemClock.wallMs() });
+  const startedMs = systemClock.nowMs();
+  const metrics = new NodeMetrics({
+    version: VERSION,
+    commit: COMMIT ?? "unknown",
+    sources: {
+      residentBytes: () => Deno.memoryUsage().rss,
+      upMs: () => systemClock.nowMs() - startedMs,
+      queuedRequests: () => book.waitingCount,
+      isReady: () => local.state.kind === "ready",
+    },
+  });
+  const node = new MeshNode({
+    version: VERSION,
+    nodeId: key.nodeId,
+    clock: systemClock,
+    local,
+    driver,
+    book,
+    hub: new EventHub({ firstId: systemClock.wallMs() }),
+    metrics,
+    offeredBytes: () => planner.offeredBytes,
+    openUpstream: (endpoint) => new HttpUpstream(endpoint),
+    requestStop,
+  });
+  return { node, local, settings };
+}
+
+function composeDriver({ settings: { homeDir }, runDir }: ComposeOptions): EngineDriver {
+  return new EngineDriver({
+    clock: systemClock,
+    timers: systemTimers,
+    rng: systemRng,
+    secrets: systemSecrets,
+    processes: engineProcesses({ runDir, logPath: join(homeDir, "logs", "llama-server.log") }),
+    probe: httpHealthProbe(),
+    ports: freePorts,
+    parentEnv: Deno.env.toObject(),
+    cacheDir: join(homeDir, "cache"),
+  });
+}
+
+/** What the user asked of the memory plan. */
+export function planRequestOf(
+  settings: Pick<NodeSettings, "ctxSize" | "parallel" | "maxMemoryBytes">,
+): PlanRequest {
+  const { ctxSize, parallel, maxMemoryBytes } = settings;
+  return {
+    ...(ctxSize === undefined ? {} : { ctxSize }),
+    ...(parallel === undefined ? {} : { parallel }),
+    ...(maxMemoryBytes === undefined ? {} : { maxBytes: maxMemoryBytes }),
+  };
+}
+
+/** The models of this machine. */
+export function localModels(
+  settings: Pick<NodeSettings, "modelsDir" | "ctxSize" | "parallel" | "maxMemoryBytes">,
+  env: Env,
+): LocalModelSource {
+  return new LocalModelSource({
+    modelsDir: settings.modelsDir,
+    env,
+    requested: planRequestOf(settings),
+  });
+}
+
+/** Both doors, bound. */
+export interface OpenDoors {
+  readonly api: HttpServer;
+  readonly console: HttpServer;
+  /** Ends both: running answers get `graceMs` milliseconds, event streams end at once. */
+  close(graceMs: number): Promise<void>;
+}
+
+/**
+ * Binds both doors.
+ *
+ * @throws {UserError} when a port is taken
+ */
+export async function openDoors({ node, settings }: ComposedNode): Promise<OpenDoors> {
+  const closing = new AbortController();
+  const listen = settings.listenAll ? "all" : "loopback";
+  const openai = openAiApp(node, settings);
+  const management = await managementApp(node, { settings, closing: closing.signal });
+  const api = await serveHttp({
+    listen,
+    port: settings.apiPort,
+    purpose: "OpenAI API",
+    portFlag: "--port",
+    fetch: (request, env) => openai.fetch(request, env),
+  });
+  const console = await serveHttp({
+    listen,
+    port: settings.consolePort,
+    purpose: "management API",
+    portFlag: "--console",
+    fetch: (request, env) => management.fetch(request, env),
+  }).catch(async (error) => {
+    await api.close({ graceMs: 0 });
+    throw error;
+  });
+  node.openedAt(api.port);
+  return {
+    api,
+    console,
+    async close(graceMs) {
+      closing.abort();
+      await Promise.all([api.close({ graceMs }), console.close({ graceMs: 0 })]);
+    },
+  };
+}
+
+function openAiApp(node: MeshNode, settings: NodeSettings): ReturnType<typeof createOpenAiApp> {
+  return createOpenAiApp({
+    nodeId: node.status().node_id,
+    table: node.routing,
+    policy: { hosts: settings.listenAll ? "any" : "loopback" },
+    keys: settings.apiKeys.length === 0 ? undefined : new KeyRing(settings.apiKeys),
+    clock: systemClock,
+    timers: systemTimers,
+    newRequestId: () => `req-${crypto.randomUUID()}`,
+    observe: (event) => node.observe(event),
+    metrics: () => node.metrics(),
+  });
+}
+
+async function managementApp(
+  node: MeshNode,
+  { settings, closing }: { readonly settings: NodeSettings; readonly closing: AbortSignal },
+): Promise<ReturnType<typeof createManagementApp>> {
+  return createManagementApp({
+    node,
+    page: PAGE,
+    managementToken: await ensureManagementToken(
+      join(settings.homeDir, MANAGEMENT_TOKEN_FILE),
+      systemSecrets,
+    ),
+    apiKeys: settings.apiKeys,
+    policy: { hosts: settings.listenAll ? "any" : "loopback" },
+    timers: systemTimers,
+    closing,
+  });
+}

@@ -1,0 +1,98 @@
+/** Entry of the program: parses the command line, runs the command, turns errors into exit codes. */
+import process from "node:process";
+import { message } from "@optique/core/message";
+import { run } from "@optique/run";
+import { messageOf, UserError } from "~/base/errors.ts";
+import { VERSION_TEXT } from "~/base/version.ts";
+import { doctor } from "./commands/doctor.ts";
+import { download, models, plan } from "./commands/models.ts";
+import { drop, status, stop } from "./commands/running.ts";
+import { engine } from "./commands/engine.ts";
+import { serve } from "./commands/serve.ts";
+import { type CommandContext, openContext, processEnv } from "./context.ts";
+import { examples } from "./flags.ts";
+import { commandLine, type Invocation, withDefaultCommand } from "./program.ts";
+import { refuseUnbuilt } from "./unbuilt.ts";
+
+const HELP_BRIEF = message`Pools the computers you have behind one OpenAI-compatible address.`;
+
+const HELP_EXAMPLES = examples([
+  ["mesh-llm", "serve the best model that fits on http://localhost:9337/v1"],
+  ["mesh-llm --model ~/models/qwen.gguf", "serve a model file"],
+  ["mesh-llm --model org/repo/file.gguf --port 8080", "fetch from Hugging Face, other port"],
+  ["mesh-llm --listen-all --api-key @keys.txt", "let others on the network use it, with a key"],
+  ["mesh-llm status --json", "what the running node does"],
+  ["mesh-llm doctor", "what works here, and what to do about the rest"],
+  ["mesh-llm stop", "end the node"],
+]);
+
+/** Runs the program with its arguments and ends the process. */
+export async function main(): Promise<void> {
+  const invocation = parse(Deno.args);
+  process.exit(await execute(invocation));
+}
+
+/** Parses; help, version, completion and wrong usage end the process here. */
+function parse(args: readonly string[]): Invocation {
+  return run(commandLine, {
+    programName: "mesh-llm",
+    args: withDefaultCommand(args),
+    help: "both",
+    version: { value: VERSION_TEXT, option: true },
+    completion: "command",
+    aboveError: "none",
+    errorExitCode: 2,
+    commandList: "top-level",
+    showUsage: true,
+    usageLine: [
+      { type: "argument", metavar: "[COMMAND]" },
+      { type: "argument", metavar: "[FLAGS]" },
+    ],
+    brief: HELP_BRIEF,
+    description: [{ type: "text", text: "Examples:" }, { type: "lineBreak" }, ...HELP_EXAMPLES],
+    footer: message`Every command takes --json. Environment, files and errors: docs/OPERATING.md`,
+  });
+}
+
+async function execute(invocation: Invocation): Promise<number> {
+  try {
+    refuseUnbuilt(invocation, processEnv);
+    return await dispatch(invocation, await openContext(invocation));
+  } catch (error) {
+    process.stderr.write(describe(error) + "\n");
+    return error instanceof UserError ? error.exitCode : 1;
+  }
+}
+
+function dispatch(invocation: Invocation, context: CommandContext): Promise<number> {
+  switch (invocation.action) {
+    case "serve":
+      return serve(context, invocation);
+    case "stop":
+      return stop(context);
+    case "status":
+      return status(context);
+    case "drop":
+      return drop(context, invocation.model);
+    case "doctor":
+      return doctor(context);
+    case "models":
+      return models(context);
+    case "download":
+      return download(context, invocation.model);
+    case "plan":
+      return plan(context, invocation.model);
+    case "engine":
+      return engine(context, invocation);
+    default:
+      // refuseUnbuilt() ended with all others.
+      throw new UserError(`mesh-llm ${invocation.action} is not available`, { exitCode: 2 });
+  }
+}
+
+/** One sentence for what a person can mend; everything that helps to report a defect otherwise. */
+function describe(error: unknown): string {
+  if (error instanceof UserError) return `mesh-llm: ${error.message}`;
+  const detail = error instanceof Error ? error.stack ?? error.message : messageOf(error);
+  return `mesh-llm: this should not happen, please report it:\n${detail}`;
+}

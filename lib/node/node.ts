@@ -1,0 +1,187 @@
+/**
+ * The running node: what both doors see of it. Owns nothing but the joints; each part has its own
+ * owner (`LocalModel`, `EngineDriver`, `RequestBook`, `EventHub`, `NodeMetrics`).
+ */
+import { getLogger } from "@logtape/logtape";
+import type { ManagedNode, NumberedEvent, StatusSnapshot, SubscribeOptions } from "~/api/ports.ts";
+import type { Clock } from "~/base/clock.ts";
+import { messageOf, UserError } from "~/base/errors.ts";
+import type { RequestEvent } from "~/proxy/events.ts";
+import type { RoutingTable, Upstream } from "~/proxy/ports.ts";
+import type { EngineDriver } from "./engine_driver.ts";
+import type { EventHub } from "./events.ts";
+import type { LocalModel } from "./local_model.ts";
+import type { NodeMetrics } from "./metrics.ts";
+import { idOf, loadingOf, nodeStatusOf, type SlotState } from "./model_slot.ts";
+import { type RequestBook, requestEventData } from "./request_book.ts";
+import { LocalRouting } from "./routing.ts";
+import { buildStatus } from "./status.ts";
+
+const log = getLogger(["mesh-llm", "node"]);
+
+/** Running requests get this long to end before a model or the node goes, in milliseconds. */
+export const DRAIN_MS = 10_000;
+
+/** What a node is put together from. */
+export interface MeshNodeParts {
+  readonly version: string;
+  readonly nodeId: string;
+  readonly clock: Clock;
+  readonly local: LocalModel;
+  readonly driver: Pick<EngineDriver, "subscribe" | "endpoint" | "snapshot">;
+  readonly book: RequestBook;
+  readonly hub: EventHub;
+  readonly metrics: NodeMetrics;
+  /** Memory that this node offers for models, in bytes; 0 while unknown. */
+  readonly offeredBytes: () => number;
+  /** Makes the way to the engine at `endpoint`; called once per start of an engine. */
+  readonly openUpstream: (endpoint: { readonly port: number; readonly apiKey: string }) => Upstream;
+  /** Asked to end the program; must return at once. */
+  readonly requestStop: () => void;
+}
+
+/** A node that serves one model of its own. */
+export class MeshNode implements ManagedNode {
+  readonly routing: RoutingTable;
+  readonly #parts: MeshNodeParts;
+  readonly #startedMs: number;
+  #apiPort = 0;
+  #upstream: { readonly pid: number | undefined; readonly upstream: Upstream } | undefined;
+  #restarts = 0;
+  #loadStartedMs: number | undefined;
+  #told = "";
+
+  constructor(parts: MeshNodeParts) {
+    this.#parts = parts;
+    this.#startedMs = parts.clock.nowMs();
+    this.routing = new LocalRouting({
+      nodeId: parts.nodeId,
+      slot: () => parts.local.state,
+      upstream: () => this.#upstreamNow(),
+    });
+    parts.local.subscribe((state) => this.#onSlot(state));
+    parts.driver.subscribe(({ restarts }) => this.#onRestarts(restarts));
+  }
+
+  /** Tells the node which port its OpenAI door got. */
+  openedAt(apiPort: number): void {
+    this.#apiPort = apiPort;
+  }
+
+  /** Takes in what the OpenAI door tells. */
+  observe(event: RequestEvent): void {
+    const { book, metrics, hub } = this.#parts;
+    book.record(event);
+    metrics.observe(event);
+    if (event.kind !== "finished") return;
+    hub.publish({ kind: "request", data: requestEventData(event) });
+    log.debug("{endpoint} {outcome} with {status} in {durationMs} ms, request {requestId}", {
+      endpoint: event.endpoint,
+      outcome: event.outcome,
+      status: event.status,
+      durationMs: Math.round(event.durationMs),
+      requestId: event.requestId,
+    });
+  }
+
+  status(): StatusSnapshot {
+    const { version, nodeId, clock, local, book, offeredBytes } = this.#parts;
+    return buildStatus({
+      version,
+      nodeId,
+      apiPort: this.#apiPort,
+      slot: local.state,
+      engine: local.engine,
+      offeredBytes: offeredBytes(),
+      inflightRequests: book.openCount,
+      queuedRequests: book.waitingCount,
+      upMs: clock.nowMs() - this.#startedMs,
+      usage: (id) => book.usageOf(id),
+      nowMs: clock.wallMs(),
+    });
+  }
+
+  lastEventId(): number {
+    return this.#parts.hub.lastId;
+  }
+
+  subscribe(listener: (event: NumberedEvent) => void, options?: SubscribeOptions): () => void {
+    return this.#parts.hub.subscribe(listener, options);
+  }
+
+  metrics(): Promise<{ readonly contentType: string; readonly text: string }> {
+    return this.#parts.metrics.text();
+  }
+
+  async loadModel(name: string): Promise<{ readonly model: string }> {
+    return { model: await this.#parts.local.load(name) };
+  }
+
+  async dropModel(name: string): Promise<void> {
+    const { local } = this.#parts;
+    const served = idOf(local.state);
+    if (served === undefined || !isSameModel(served, name)) {
+      const instead = served === undefined ? "it serves no model" : `it serves "${served}"`;
+      throw new UserError(`Cannot drop "${name}": this node does not serve it, ${instead}`);
+    }
+    await local.drop(DRAIN_MS);
+  }
+
+  shutdown(): Promise<void> {
+    this.#parts.requestStop();
+    return Promise.resolve();
+  }
+
+  #upstreamNow(): Upstream | undefined {
+    const { driver, openUpstream } = this.#parts;
+    const endpoint = driver.endpoint();
+    if (endpoint === undefined) return undefined;
+    const { pid } = driver.snapshot;
+    if (this.#upstream === undefined || this.#upstream.pid !== pid) {
+      this.#upstream = { pid, upstream: openUpstream(endpoint) };
+    }
+    return this.#upstream.upstream;
+  }
+
+  #onSlot(state: SlotState): void {
+    const { clock, hub, metrics } = this.#parts;
+    const status = nodeStatusOf(state);
+    const model = idOf(state) ?? null;
+    const loading = loadingOf(state);
+    if (state.kind === "starting") this.#loadStartedMs ??= clock.nowMs();
+    if (state.kind === "ready" && this.#loadStartedMs !== undefined) {
+      metrics.modelLoaded(state.model.id, clock.nowMs() - this.#loadStartedMs);
+    }
+    if (state.kind !== "starting") this.#loadStartedMs = undefined;
+    // Transfers report many times a second; pages need to hear of what they would show differently.
+    const told = JSON.stringify([status, state.kind, model, loading]);
+    if (told === this.#told) return;
+    this.#told = told;
+    const data = { name: model, state: state.kind, phase: loading?.phase ?? null };
+    hub.publish({ kind: "model", data: { ...data, percent: loading?.percent ?? null } });
+    hub.publish({ kind: "status", data: {} });
+  }
+
+  #onRestarts(restarts: number): void {
+    const name = idOf(this.#parts.local.state);
+    if (restarts > this.#restarts && name !== undefined) this.#parts.metrics.engineRestarted(name);
+    this.#restarts = restarts;
+  }
+}
+
+/** Names match as at the OpenAI door: exactly, or without case and ".gguf". */
+function isSameModel(served: string, name: string): boolean {
+  const bare = (text: string): string => text.toLowerCase().replace(/\.gguf$/, "");
+  return served === name || bare(served) === bare(name);
+}
+
+/** Logs what happens to the model, for the person at the terminal. */
+export function logSlot(state: SlotState): void {
+  if (state.kind === "restarting") {
+    log.warn("{model} is being restarted: {reason}", {
+      model: state.model.id,
+      reason: state.reason,
+    });
+  }
+  if (state.kind === "failed") log.error("{reason}", { reason: messageOf(state.reason) });
+}
