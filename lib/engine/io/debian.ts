@@ -117,7 +117,14 @@ class PrivateApt {
     const scheme = url.startsWith("https:") ? "https" : "http";
     const proxy = aptProxy(this.#settings, scheme);
     if (proxy === undefined) return { ports: REAL_DOWNLOAD_PORTS, client: undefined };
-    const client = Deno.createHttpClient({ proxy: { url: proxy } });
+    const { origin, username, password } = new URL(proxy);
+    const basicAuth = username === "" ? {} : {
+      basicAuth: {
+        username: decodeURIComponent(username),
+        password: decodeURIComponent(password),
+      },
+    };
+    const client = Deno.createHttpClient({ proxy: { url: origin, ...basicAuth } });
     const viaProxy = (address: string, init: RequestInit) =>
       fetch(address, { ...init, client } as RequestInit);
     return { ports: { ...REAL_DOWNLOAD_PORTS, fetch: viaProxy }, client };
@@ -196,18 +203,23 @@ async function fillFromPackages(dir: string, work: {
   const files = await downloadPackages(found, { version, apt, options });
   const root = join(dir, PREFIX);
   await ensureDir(root);
-  await inParallel(files, async (file) => {
-    const args = ["--extract", file, root];
-    const result = await runTool("dpkg-deb", { args, timeoutMs: LOCAL_TIMEOUT_MS, signal });
-    if (result.code !== 0) throw complaint("A package cannot be unpacked", result);
-  });
+  try {
+    await inParallel(files, (file) => unpackPackage(file, root, signal));
+  } finally {
+    for (const file of files) await removeIfAny(file);
+  }
   await dropUnneeded(root, debian, names);
   const paths = (await walkFiles(root)).map(({ path }) => path);
   const facts = { debian, platform, names, packages: found, version, accelerator, prefix: PREFIX };
   const manifest = describeUnpacked(paths, facts);
   await probeProgram(installOf(manifest, dir).server, signal);
-  for (const file of files) await removeIfAny(file);
   return manifest;
+}
+
+async function unpackPackage(file: string, root: string, signal: AbortSignal): Promise<void> {
+  const args = ["--extract", file, root];
+  const result = await runTool("dpkg-deb", { args, timeoutMs: LOCAL_TIMEOUT_MS, signal });
+  if (result.code !== 0) throw complaint("A package cannot be unpacked", result);
 }
 
 async function downloadPackages(

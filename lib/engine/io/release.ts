@@ -108,14 +108,18 @@ async function installChoice(choice: ReleaseChoice, options: TryReleaseOptions) 
   const name = `release-${releases.tag}-${platform}-${choice.accelerator}`;
   const fill = async (dir: string): Promise<EngineManifest> => {
     const archives = await downloadAll(choice, options);
-    const paths: string[] = [];
-    for (const archive of archives) {
-      paths.push(...await unpackArchive(archive, join(dir, PREFIX), { signal }));
+    try {
+      const paths: string[] = [];
+      for (const archive of archives) {
+        paths.push(...await unpackArchive(archive, join(dir, PREFIX), { signal }));
+      }
+      const manifest = describe(paths, choice, options);
+      await probeProgram(installOf(manifest, dir).server, signal);
+      return manifest;
+    } finally {
+      // Of no use either way: unpacked, or checked and yet not fit for this machine.
+      for (const archive of archives) await removeIfAny(archive);
     }
-    const manifest = describe(paths, choice, options);
-    await probeProgram(installOf(manifest, dir).server, signal);
-    for (const archive of archives) await removeIfAny(archive);
-    return manifest;
   };
   const installed = await installOnce({ engineDir, name, signal, fill });
   return installOf(installed.manifest, installed.dir);
