@@ -1,6 +1,6 @@
 /** Every flag of the program, as Optique parsers. Names and meaning are fixed by the interface. */
 import { group, merge, object } from "@optique/core/constructs";
-import { message } from "@optique/core/message";
+import { lineBreak, message, text } from "@optique/core/message";
 import type { Message } from "@optique/core/message";
 import { multiple, optional } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
@@ -145,8 +145,8 @@ const LISTING_FLAGS = object({
 export const serveFlags = merge(
   group("Model and engine", MODEL_FLAGS),
   group("Doors", DOOR_FLAGS),
-  group("Mesh", MESH_FLAGS),
-  group("Public listing", LISTING_FLAGS),
+  group("Mesh (not in this version yet)", MESH_FLAGS),
+  group("Public listing (not in this version yet)", LISTING_FLAGS),
   commonFlags,
 );
 
@@ -163,6 +163,8 @@ export type ServeFlags =
 /** One line of help text per example: command first, meaning after. */
 export function examples(lines: readonly (readonly [command: string, meaning: string])[]): Message {
   const width = Math.max(...lines.map(([command]) => command.length));
-  const text = lines.map(([command, meaning]) => `  ${command.padEnd(width)}  ${meaning}`);
-  return [{ type: "text", text: text.join("\n") }];
+  return lines.flatMap(([command, meaning]) => [
+    lineBreak(),
+    text(`  ${command.padEnd(width)}  ${meaning}`),
+  ]);
 }

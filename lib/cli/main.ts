@@ -1,6 +1,6 @@
 /** Entry of the program: parses the command line, runs the command, turns errors into exit codes. */
 import process from "node:process";
-import { message } from "@optique/core/message";
+import { message, text } from "@optique/core/message";
 import { run } from "@optique/run";
 import { messageOf, UserError } from "~/base/errors.ts";
 import { VERSION_TEXT } from "~/base/version.ts";
@@ -17,12 +17,12 @@ import { refuseUnbuilt } from "./unbuilt.ts";
 const HELP_BRIEF = message`Pools the computers you have behind one OpenAI-compatible address.`;
 
 const HELP_EXAMPLES = examples([
-  ["mesh-llm", "serve the best model that fits on http://localhost:9337/v1"],
+  ["mesh-llm", "serve the best model that fits"],
   ["mesh-llm --model ~/models/qwen.gguf", "serve a model file"],
-  ["mesh-llm --model org/repo/file.gguf --port 8080", "fetch from Hugging Face, other port"],
-  ["mesh-llm --listen-all --api-key @keys.txt", "let others on the network use it, with a key"],
+  ["mesh-llm --model org/repo/file.gguf", "fetch it from Hugging Face first"],
+  ["mesh-llm --listen-all --api-key @keys.txt", "for others too, with a key"],
   ["mesh-llm status --json", "what the running node does"],
-  ["mesh-llm doctor", "what works here, and what to do about the rest"],
+  ["mesh-llm doctor", "what works and what does not"],
   ["mesh-llm stop", "end the node"],
 ]);
 
@@ -49,7 +49,7 @@ function parse(args: readonly string[]): Invocation {
       { type: "argument", metavar: "[FLAGS]" },
     ],
     brief: HELP_BRIEF,
-    description: [{ type: "text", text: "Examples:" }, { type: "lineBreak" }, ...HELP_EXAMPLES],
+    description: [text("Examples:"), ...HELP_EXAMPLES],
     footer: message`Every command takes --json. Environment, files and errors: docs/OPERATING.md`,
   });
 }

@@ -4,8 +4,8 @@ import { join } from "node:path";
 /** No start takes this long; reaching it fails the test instead of hanging it. */
 const DEADLINE_MS = 120_000;
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
-/** Variables that the program needs from whoever starts it; nothing else gets in. */
-const PASSED_ON = ["PATH", "DENO_DIR", "XDG_CACHE_HOME", "SSL_CERT_FILE", "TMPDIR"];
+/** Settings of whoever runs the tests must not reach the program under test. */
+const KEPT_OUT = /^(MESH_LLM_|HF_|HOME$|XDG_CACHE_HOME$)/;
 
 /** How a node is started. */
 export interface NodeProcessOptions {
@@ -128,7 +128,10 @@ export class NodeProcess implements AsyncDisposable {
 
   async #until<T>(find: () => T | undefined, wanted: string): Promise<T> {
     const deadline = Promise.withResolvers<never>();
-    const timer = setTimeout(() => deadline.reject(this.#missed(wanted, "waited too long")), DEADLINE_MS);
+    const timer = setTimeout(
+      () => deadline.reject(this.#missed(wanted, "waited too long")),
+      DEADLINE_MS,
+    );
     try {
       for (;;) {
         const found = find();
@@ -150,7 +153,9 @@ export class NodeProcess implements AsyncDisposable {
   }
 
   #missed(wanted: string, why: string): Error {
-    return new Error(`No ${wanted}: ${why}\n--- stdout\n${this.#stdout}\n--- stderr\n${this.#stderr}`);
+    return new Error(
+      `No ${wanted}: ${why}\n--- stdout\n${this.#stdout}\n--- stderr\n${this.#stderr}`,
+    );
   }
 
   #wake(): void {
@@ -164,10 +169,12 @@ function withFreePorts(args: readonly string[]): string[] {
   return [...args, ...port, ...console];
 }
 
+/** The machine's environment, with Deno's cache where it is: it follows HOME otherwise. */
 function passedOn(): Record<string, string> {
-  return Object.fromEntries(
-    PASSED_ON.map((name) => [name, Deno.env.get(name)]).filter(([, value]) => value !== undefined),
-  );
+  const env = Deno.env.toObject();
+  const cache = env["XDG_CACHE_HOME"] ?? join(env["HOME"] ?? "/", ".cache");
+  const kept = Object.entries(env).filter(([name]) => !KEPT_OUT.test(name));
+  return { DENO_DIR: join(cache, "deno"), ...Object.fromEntries(kept) };
 }
 
 /** Runs a command of the program to its end. */

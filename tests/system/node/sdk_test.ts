@@ -2,10 +2,7 @@
 import assert from "node:assert/strict";
 import Anthropic from "@anthropic-ai/sdk";
 import OpenAI, { APIError, NotFoundError } from "openai";
-import { ensureTestEngine } from "#support/engine.ts";
-import { ensureTestModel } from "#support/model.ts";
-import { NodeProcess } from "#support/node_process.ts";
-import { installArgs } from "#support/real_node.ts";
+import { startRealNode } from "#support/real_node.ts";
 
 const QUESTION = "What is the capital of France? Answer in one sentence.";
 const MODEL = "SmolLM2-135M-Instruct";
@@ -16,8 +13,8 @@ Deno.test({
   sanitizeOps: false,
   sanitizeResources: false,
   async fn(t) {
-    const args = installArgs(await ensureTestEngine(), await ensureTestModel());
-    await using node = await NodeProcess.start(args);
+    await using stack = new AsyncDisposableStack();
+    const node = await startRealNode(stack);
     assert.equal(await node.line("Ready: "), MODEL);
     const baseURL = `${await node.apiBase()}/v1`;
     const openai = new OpenAI({ baseURL, apiKey: "any-key", maxRetries: 0 });
