@@ -90,7 +90,8 @@ export class Supervisor<Spec> {
     const effects: Effects<Spec> = [];
     this.#dispatch(input, nowMs, effects);
     const wakeMs = this.#nextWakeMs();
-    if (wakeMs !== this.#wakeMs) {
+    // The timer may have rung early, or be an old one: after a tick it is always set anew.
+    if (wakeMs !== this.#wakeMs || input.kind === "tick") {
       this.#wakeMs = wakeMs;
       effects.push(wakeMs === undefined ? { kind: "wake" } : { kind: "wake", atMs: wakeMs });
     }
@@ -110,7 +111,6 @@ export class Supervisor<Spec> {
       case "stop":
         return this.#stop(nowMs, effects);
       case "tick":
-        this.#wakeMs = undefined;
         return this.#tick(nowMs, effects);
       case "spawned":
         return this.#spawned(input, nowMs, effects);
