@@ -14,7 +14,7 @@ import { GIB, MIB } from "../base/units.ts";
 import type { GgufFacts } from "./gguf/facts.ts";
 
 /** Tokens of one batch: llama-server's default for `--ubatch-size`. */
-export const BATCH_TOKENS = 512;
+const BATCH_TOKENS = 512;
 /** llama.cpp rounds the context of a slot up to a multiple of this. */
 export const CONTEXT_STEP = 256;
 /** Bytes of one number in the key/value cache (f16, the default). */

@@ -27,7 +27,7 @@ import {
   usableTotal,
 } from "./memory_placement.ts";
 
-export type { Memory, MemoryDevice, PlanPart } from "./memory_placement.ts";
+export type { Memory, PlanPart } from "./memory_placement.ts";
 
 /** Context of one slot by default, at most: long enough for agents, bearable to prefill. */
 const CTX_DEFAULT_MAX = 32_768;

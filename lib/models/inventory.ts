@@ -44,16 +44,25 @@ export interface InventoryModel {
 export function modelFolders({ modelsDir, userHome, env }: ModelPlaces): ModelFolder[] {
   const folders: ModelFolder[] = [{ path: modelsDir, owner: "mesh-llm" }];
   if (userHome !== undefined) folders.push({ path: `${userHome}/.models`, owner: "~/.models" });
-  const cache = env["XDG_CACHE_HOME"] ??
-    (userHome === undefined ? undefined : `${userHome}/.cache`);
-  const hfHome = env["HF_HOME"] ?? (cache === undefined ? undefined : `${cache}/huggingface`);
-  const hub = env["HF_HUB_CACHE"] ?? (hfHome === undefined ? undefined : `${hfHome}/hub`);
+  const hub = huggingFaceHub(userHome, env);
   if (hub !== undefined) folders.push({ path: hub, owner: "Hugging Face cache" });
   if (userHome !== undefined) {
     folders.push({ path: `${userHome}/.lmstudio/models`, owner: "LM Studio" });
     folders.push({ path: `${userHome}/.cache/lm-studio/models`, owner: "LM Studio" });
   }
   return folders;
+}
+
+/** As Hugging Face's own library finds it; variables that are set to nothing are not set. */
+function huggingFaceHub(
+  userHome: string | undefined,
+  env: ModelPlaces["env"],
+): string | undefined {
+  const below = (dir: string | undefined, name: string) =>
+    dir === undefined || dir === "" ? undefined : `${dir}/${name}`;
+  const cache = env["XDG_CACHE_HOME"] || below(userHome, ".cache");
+  const hfHome = env["HF_HOME"] || below(cache, "huggingface");
+  return env["HF_HUB_CACHE"] || below(hfHome, "hub");
 }
 
 /**

@@ -34,6 +34,7 @@ Deno.test("modelFolders() follows the variables of Hugging Face, the nearest one
   assert.equal(hub({ XDG_CACHE_HOME: "/x", HF_HOME: "/hf" }), "/hf/hub");
   assert.equal(hub({ XDG_CACHE_HOME: "/x" }), "/x/huggingface/hub");
   assert.equal(hub({}), undefined);
+  assert.equal(hub({ HF_HUB_CACHE: "", HF_HOME: "", XDG_CACHE_HOME: "" }), undefined);
 });
 
 Deno.test("isModelFileName() leaves out files that only help a model", () => {

@@ -4,7 +4,7 @@ import { isSha256 } from "../../base/transfer.ts";
 import type { HuggingFaceFile } from "../catalogue.ts";
 
 /** Where Hugging Face is unless `HF_ENDPOINT` says otherwise. */
-export const HF_ENDPOINT_DEFAULT = "https://huggingface.co";
+const HF_ENDPOINT_DEFAULT = "https://huggingface.co";
 /** The user's words for this source. */
 export const HUGGING_FACE_SOURCE = "Hugging Face";
 /** Time for each answer: where it can't be reached, the next source should not wait longer. */
@@ -43,12 +43,14 @@ export async function stateOfFile(
   access: HuggingFaceAccess,
   signal: AbortSignal,
 ): Promise<StatedFile> {
-  const url = fileUrl(file, access.endpoint ?? HF_ENDPOINT_DEFAULT);
-  const headers: Record<string, string> = access.token === undefined
-    ? {}
-    : { authorization: `Bearer ${access.token}` };
+  // Variables that are set to nothing are as good as not set.
+  const url = fileUrl(file, access.endpoint || HF_ENDPOINT_DEFAULT);
+  const hasToken = access.token !== undefined && access.token !== "";
+  const headers: Record<string, string> = hasToken
+    ? { authorization: `Bearer ${access.token}` }
+    : {};
   const answer = await askHead(url, { headers, signal });
-  refuseIfMissing(answer, { file, hasToken: access.token !== undefined });
+  refuseIfMissing(answer, { file, hasToken });
   const sizeText = answer.headers.get("x-linked-size") ?? answer.headers.get("content-length") ??
     "";
   const sha256 = (answer.headers.get("x-linked-etag") ?? "").replace(/^(W\/)?"|"$/g, "");
