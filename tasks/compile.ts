@@ -150,7 +150,12 @@ async function runDeno(
   });
   if (end.exitCode === 0 && end.stoppedBecause === undefined) return;
   const why = end.stoppedBecause ?? `exit status ${end.exitCode}`;
-  throw new Error(`Cannot compile: deno ${args[0]} ended with ${why}`);
+  throw new Error(
+    `Cannot compile: deno ${
+      args[0]
+    } ended with ${why}. Where the site of Deno cannot be reached, ` +
+      "let DENORT_BIN name a runtime file",
+  );
 }
 
 function print(line: string): void {

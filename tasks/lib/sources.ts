@@ -1,6 +1,6 @@
 /**
- * Reads source text just closely enough for house rules: comments, imports, exports. Not a parser: strings
- * that look like imports are taken for imports, which can only keep a dead file alive.
+ * Reads source text just closely enough for house rules: comments, imports, exports. Not a parser: what it
+ * takes for an import by mistake can only keep a dead file alive.
  *
  * @module
  */
@@ -12,6 +12,14 @@ const COMMENT_OR_STRING_REGEXP =
 /** `source` without comments; strings stay. */
 export function stripComments(source: string): string {
   return source.replace(COMMENT_OR_STRING_REGEXP, (found) => found.startsWith("/") ? " " : found);
+}
+
+/** `source` without comments and without strings that hold code: those have quotes inside. */
+function stripQuotedCode(source: string): string {
+  return source.replace(COMMENT_OR_STRING_REGEXP, (found) => {
+    if (found.startsWith("/")) return " ";
+    return /["'`]/.test(found.slice(1, -1)) ? '""' : found;
+  });
 }
 
 /** One `import … from` or `export … from`, or `import(…)`. */
@@ -30,7 +38,7 @@ const WHOLE_REGEXP =
 
 /** Files of the repository that `source`, the text of the file `from`, imports. */
 export function importsOf(from: string, source: string): ImportEdge[] {
-  const text = stripComments(source);
+  const text = stripQuotedCode(source);
   const edges: ImportEdge[] = [];
   const add = (specifier: string, names: readonly string[]) => {
     const target = targetOf(from, specifier);

@@ -57,6 +57,21 @@ export function reach(entries: readonly string[], edges: Edges): ReadonlySet<str
   return reached;
 }
 
+/** The test file from which the fewest imports lead to `path`; undefined when none does. */
+export function nearestTest(path: string, edges: Edges): string | undefined {
+  const importers = new Map<string, string[]>();
+  for (const [from, list] of edges) {
+    for (const edge of list) importers.set(edge.path, [...importers.get(edge.path) ?? [], from]);
+  }
+  const seen = new Set([path]);
+  // A set keeps its order and grows while it is walked: nearest first.
+  for (const at of seen) {
+    if (at.endsWith("_test.ts")) return at;
+    for (const from of importers.get(at) ?? []) seen.add(from);
+  }
+  return undefined;
+}
+
 /** Programs that tests start are named, not imported. */
 function isNamed(path: string, files: Files): boolean {
   const name = path.slice(path.lastIndexOf("/") + 1);
@@ -82,8 +97,8 @@ function findDeadExports(files: Files, edges: Edges): string[] {
     if (known.has("*")) continue;
     for (const { name, isType } of exportsOf(text)) {
       if (known.has(name)) continue;
-      // A type may be exported for the sake of a signature beside it: then it stands there, too.
-      if (isType && countWord(text, name) > 1) continue;
+      // A type stands in a signature beside it, an error class is what callers may catch.
+      if ((isType || name.endsWith("Error")) && countWord(text, name) > 1) continue;
       complaints.push(`${path}: no other file takes "${name}": do not export it`);
     }
   }

@@ -5,7 +5,7 @@
  * @module
  */
 import { countFilledLines, decidesNothing } from "../sources.ts";
-import { reach, readEdges } from "./reach.ts";
+import { nearestTest, reach, readEdges } from "./reach.ts";
 import type { Files } from "./reach.ts";
 
 /**
@@ -39,7 +39,7 @@ export function findUntested(files: Files, testedBy = TESTED_BY): string[] {
         `${path}: no test is about it: write ${
           mirrorsOf(path)[0]
         }, or name the test of the whole ` +
-          "that it is part of in TESTED_BY (tasks/lib/tidy/tested.ts)",
+          `that it is part of in TESTED_BY (nearest: ${nearestTest(path, edges) ?? "none"})`,
       );
     }
   }

@@ -46,6 +46,12 @@ Deno.test("importsOf() sees no import in comments, packages and node modules", (
   assert.deepEqual(importsOf("lib/mesh/y.ts", source), []);
 });
 
+Deno.test("importsOf() sees no import in strings that hold code", () => {
+  const source = "const a = 'import { x } from \"~/base/x.ts\";';\n" +
+    'const b = `\nimport "~/base/x.ts";\n`;\nlint(\'await import("./x.ts")\');';
+  assert.deepEqual(importsOf("lib/mesh/y.ts", source), []);
+});
+
 Deno.test("importsOf() keeps neighbouring imports apart", () => {
   const source = 'import a from "./a.ts";\nimport { b } from "./b.ts";\nexport const c = 1;\n';
   assert.deepEqual(importsOf("lib/mesh/y.ts", source).map(({ path, names }) => [path, names]), [

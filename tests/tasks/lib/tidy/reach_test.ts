@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { findDeadCode } from "../../../../tasks/lib/tidy/reach.ts";
+import { findDeadCode, nearestTest, readEdges } from "../../../../tasks/lib/tidy/reach.ts";
 
 function dead(files: Record<string, string>, entries: readonly string[] = []): string[] {
   return findDeadCode(new Map(Object.entries(files)), entries);
@@ -74,6 +74,8 @@ Deno.test("findDeadCode() names exports that no other file takes", () => {
       "export interface Stated {}",
       "export function used2(stated: Stated): void {}",
       "export type Orphan = 1;",
+      "export class OddError extends Error {}",
+      "throw new OddError();",
     ].join("\n"),
     "tests/cli/x_test.ts": 'import { used2 } from "~/cli/x.ts";',
   });
@@ -81,4 +83,20 @@ Deno.test("findDeadCode() names exports that no other file takes", () => {
     'lib/cli/x.ts: no other file takes "unused": do not export it',
     'lib/cli/x.ts: no other file takes "Orphan": do not export it',
   ]);
+});
+
+Deno.test("nearestTest() finds the test with the shortest way", () => {
+  const edges = readEdges(
+    new Map([
+      ["lib/api/part.ts", ""],
+      ["lib/api/whole.ts", 'import "./part.ts";'],
+      ["lib/api/loop.ts", 'import "./loop.ts";'],
+      ["main.ts", 'import "~/api/whole.ts";'],
+      ["tests/system/far_test.ts", 'new URL("../../main.ts", import.meta.url);'],
+      ["tests/api/whole_test.ts", 'import "~/api/whole.ts";'],
+    ]),
+  );
+  assert.equal(nearestTest("lib/api/part.ts", edges), "tests/api/whole_test.ts");
+  assert.equal(nearestTest("main.ts", edges), "tests/system/far_test.ts");
+  assert.equal(nearestTest("lib/api/loop.ts", edges), undefined);
 });
