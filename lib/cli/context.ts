@@ -38,7 +38,9 @@ export interface CommandContext {
 }
 
 /** Reads the environment of this process. */
-export const processEnv: Env = (name) => Deno.env.get(name);
+export function processEnv(name: string): string | undefined {
+  return Deno.env.get(name);
+}
 
 /** Prepares a command: finds its home, reads `config.json`, sends logs to stderr. */
 export async function openContext(flags: CommonFlags): Promise<CommandContext> {

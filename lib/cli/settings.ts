@@ -68,7 +68,8 @@ export function parseConfig(text: string, path: string): ConfigFile {
 }
 
 function isOfType(value: unknown, wanted: "string" | "number" | "strings"): boolean {
-  if (wanted !== "strings") return typeof value === wanted;
+  if (wanted === "number") return typeof value === "number";
+  if (wanted === "string") return typeof value === "string";
   return Array.isArray(value) && value.every((item) => typeof item === "string");
 }
 
