@@ -45,7 +45,13 @@ export type SupervisorInput<Spec> =
     readonly pid: number;
     readonly port: number;
   }
-  | { readonly kind: "spawn-failed"; readonly process: number; readonly reason: string }
+  | {
+    readonly kind: "spawn-failed";
+    readonly process: number;
+    readonly reason: string;
+    /** True when another try would fail the same way. */
+    readonly isFinal: boolean;
+  }
   | { readonly kind: "exited"; readonly process: number; readonly exit: ProcessExit }
   | { readonly kind: "output"; readonly process: number; readonly line: string }
   | { readonly kind: "health"; readonly process: number; readonly result: HealthResult };
@@ -115,7 +121,7 @@ export class Supervisor<Spec> {
       case "spawned":
         return this.#spawned(input, nowMs, effects);
       case "spawn-failed":
-        return this.#spawnFailed(input.reason, nowMs, effects);
+        return this.#spawnFailed(input, nowMs, effects);
       case "exited":
         return this.#exited(input.exit, nowMs, effects);
       case "output":
@@ -204,10 +210,16 @@ export class Supervisor<Spec> {
     }
   }
 
-  #spawnFailed(reason: string, nowMs: number, effects: Effects<Spec>): void {
+  #spawnFailed(
+    { reason, isFinal }: { readonly reason: string; readonly isFinal: boolean },
+    nowMs: number,
+    effects: Effects<Spec>,
+  ): void {
     const state = this.#state;
     if (state.kind === "ending") {
       this.#afterEnd(state, [], nowMs, effects);
+    } else if (isFinal) {
+      this.#state = { kind: "failed", reason, lastLines: [] };
     } else if (state.kind === "running") {
       this.#crashed({ spec: state.spec, wasReady: false, reason, lastLines: [], nowMs });
     }

@@ -4,7 +4,7 @@
  */
 import { getLogger } from "@logtape/logtape";
 import type { CancelTimer, Clock, Timers } from "~/base/clock.ts";
-import { assertNever, messageOf } from "~/base/errors.ts";
+import { assertNever, messageOf, UserError } from "~/base/errors.ts";
 import type { Rng, SecretSource } from "~/base/rng.ts";
 import { type ServerCommand, serverCommand, type ServerPlan } from "~/engine/command_line.ts";
 import type { EngineFacts, EngineInstall } from "~/engine/install.ts";
@@ -179,7 +179,10 @@ export class EngineDriver {
       });
       return { number, process, endpoint };
     } catch (error) {
-      this.#feed({ kind: "spawn-failed", process: number, reason: messageOf(error) });
+      // What a person must act on does not get better by itself.
+      const isFinal = error instanceof UserError;
+      const reason = messageOf(error);
+      this.#feed({ kind: "spawn-failed", process: number, reason, isFinal });
       return undefined;
     }
   }

@@ -82,7 +82,7 @@ class World {
     const process = this.#unborn;
     if (process === undefined) return;
     this.#unborn = undefined;
-    this.#send({ kind: "spawn-failed", process, reason: "no" });
+    this.#send({ kind: "spawn-failed", process, reason: "no", isFinal: this.#nowMs % 7 === 6 });
   }
 
   #exit(code: number): void {

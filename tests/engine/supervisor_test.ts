@@ -350,7 +350,12 @@ Deno.test("Supervisor tries again when a program cannot be started, then says wh
   const bench = new Bench();
   bench.start();
   const fail = () =>
-    bench.send({ kind: "spawn-failed", process: bench.process, reason: "No such file" });
+    bench.send({
+      kind: "spawn-failed",
+      process: bench.process,
+      reason: "No such file",
+      isFinal: false,
+    });
   for (let attempt = 1; attempt < CONFIG.loadCrashesMax; attempt += 1) {
     fail();
     assert.equal(bench.machine.snapshot.phase, "restarting");
@@ -380,4 +385,13 @@ Deno.test("Supervisor is not steered by output once requests are answered", () =
   bench.output("x couldn't bind HTTP server socket, hostname: x, port: 1");
   bench.exited(1);
   assert.equal(bench.machine.snapshot.phase, "restarting");
+});
+
+Deno.test("Supervisor does not try again what would fail the same way", () => {
+  const bench = new Bench();
+  bench.start();
+  const { process } = bench;
+  bench.send({ kind: "spawn-failed", process, reason: "No such flag", isFinal: true });
+  assert.equal(bench.machine.snapshot.phase, "failed");
+  assert.equal(bench.wakeMs, undefined);
 });
