@@ -134,7 +134,7 @@ export class PartFile implements AsyncDisposable {
 }
 
 /** Where the unfinished file of a destination lies. */
-export function partPath(destination: string): string {
+function partPath(destination: string): string {
   return `${destination}.part`;
 }
 

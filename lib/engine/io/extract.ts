@@ -118,17 +118,25 @@ async function unpackTar(
   signal: AbortSignal,
 ): Promise<void> {
   const entries = tar.extract();
-  const feeding = pipeline(createReadStream(archive), createGunzip(), entries, { signal });
+  const source = createReadStream(archive);
+  const closed = new Promise<void>((resolve) => source.once("close", resolve));
+  const feeding = pipeline(source, createGunzip(), entries, { signal });
   // The loop below sees the same failure; without this it would count as unhandled.
   feeding.catch(() => {});
-  for await (const entry of entries) {
-    const { name, type, linkname, mode } = entry.header;
-    const kind = TAR_KINDS.get(type ?? "file") ?? "other";
-    const target = linkname === null || linkname === undefined ? {} : { target: linkname };
-    using file = await writer.add({ kind, path: name, ...target }, ((mode ?? 0) & 0o111) !== 0);
-    for await (const chunk of entry) await writer.write(file, chunk as Uint8Array);
+  try {
+    for await (const entry of entries) {
+      const { name, type, linkname, mode } = entry.header;
+      const kind = TAR_KINDS.get(type ?? "file") ?? "other";
+      const target = linkname === null || linkname === undefined ? {} : { target: linkname };
+      using file = await writer.add({ kind, path: name, ...target }, ((mode ?? 0) & 0o111) !== 0);
+      for await (const chunk of entry) await writer.write(file, chunk as Uint8Array);
+    }
+    await feeding;
+  } finally {
+    // Whoever unpacks in vain removes the archive next, which Windows refuses while it is open.
+    source.destroy();
+    await closed;
   }
-  await feeding;
 }
 
 const TAR_KINDS: ReadonlyMap<string, ArchiveEntry["kind"]> = new Map([

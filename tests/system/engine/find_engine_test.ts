@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { FAKE_SERVER } from "#support/fake_release.ts";
-import { UserError } from "~/base/errors.ts";
 import { writeFileAtomic } from "~/base/io/files.ts";
 import { EngineNotFoundError } from "~/engine/find.ts";
 import { packEngine, tryEmbedded } from "~/engine/io/embedded.ts";
@@ -73,56 +72,6 @@ async function writeInstall(engineDir: string, name: string, more: Partial<Engin
   await writeFileAtomic(join(dir, "engine.json"), formatManifest(manifest));
   return dir;
 }
-
-Deno.test("findEngine() takes the folder that was named, its RPC server included", async () => {
-  await play(async ({ dir, find }) => {
-    const binDir = join(dir, "my llama");
-    await writeProgram(join(binDir, "llama-server"));
-    await writeProgram(join(binDir, "ggml-rpc-server"));
-    const install = await find({ binDir });
-    assert.equal(install.origin, "bin-dir");
-    assert.deepEqual(install.server, {
-      command: join(binDir, "llama-server"),
-      leadingArgs: [],
-      env: {},
-    });
-    assert.equal(install.rpcServer?.command, join(binDir, "ggml-rpc-server"));
-    await Deno.remove(join(binDir, "ggml-rpc-server"));
-    assert.equal((await find({ binDir })).rpcServer, undefined);
-  });
-});
-
-Deno.test("findEngine() takes a named folder that is an engine with its own loader", async () => {
-  await play(async ({ dir, find }) => {
-    const server = { program: "bin/llama-server", loader: "lib/ld.so", libraryPath: ["lib"] };
-    const binDir = await writeInstall(dir, "copied", { origin: "debian", server });
-    const install = await find({ binDir });
-    assert.equal(install.origin, "bin-dir");
-    assert.equal(install.server.command, join(binDir, "lib", "ld.so"));
-  });
-});
-
-Deno.test("findEngine() refuses a named folder that is wrong, whatever else there is", async () => {
-  await play(async ({ dir, home, find }) => {
-    await writeInstall(join(home, "engine"), "good");
-    const wrong = async (binDir: string, reason: RegExp) => {
-      await assert.rejects(find({ binDir }), (error) => {
-        assert.ok(error instanceof UserError);
-        assert.match(error.message, reason);
-        assert.ok(error.message.includes(binDir));
-        return true;
-      });
-    };
-    await wrong(join(dir, "absent"), /no such folder/);
-    await Deno.mkdir(join(dir, "empty"));
-    await wrong(join(dir, "empty"), /there is no llama-server in it/);
-    await writeProgram(join(dir, "plain", "llama-server"), FAKE_SERVER, 0o644);
-    await wrong(join(dir, "plain"), /not an executable file/);
-    await wrong(join(dir, "plain", "llama-server"), /it is a file/);
-    await Deno.mkdir(join(dir, "folder", "llama-server"), { recursive: true });
-    await wrong(join(dir, "folder"), /not an executable file/);
-  });
-});
 
 Deno.test("findEngine() uses an engine in the home without asking anybody", async () => {
   await play(async ({ home, failures, find }) => {
