@@ -26,6 +26,7 @@ export function launchOf({ engine, model, plan, deviceNames }: LaunchParts): Lau
         promptCacheBytes: plan.promptCacheBytes,
         ...(deviceNames.length === 0 ? {} : { devices: deviceNames }),
         ...(plan.gpuLayers === undefined ? {} : { gpuLayers: plan.gpuLayers }),
+        ...(plan.ctxCheckpoints === undefined ? {} : { contextCheckpoints: plan.ctxCheckpoints }),
       },
     },
     model: {

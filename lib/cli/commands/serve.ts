@@ -1,5 +1,6 @@
 /** `mesh-llm serve`: runs a node in the foreground until it is told to end. */
-import { UserError } from "~/base/errors.ts";
+import { getLogger } from "@logtape/logtape";
+import { messageOf, UserError } from "~/base/errors.ts";
 import { ensureDir } from "~/base/io/files.ts";
 import { openRunDir } from "~/engine/io/run_dir.ts";
 import type { LocalModel } from "~/node/local_model.ts";
@@ -12,6 +13,8 @@ import type { ServeFlags } from "../flags.ts";
 import { resolveSettings } from "../settings.ts";
 import { StopRequest } from "../stop_request.ts";
 
+const log = getLogger(["mesh-llm", "cli"]);
+
 /** Runs a node; resolves with the exit status when it has ended. */
 export async function serve(context: CommandContext, flags: ServeFlags): Promise<number> {
   const { env, config } = context;
@@ -22,6 +25,7 @@ export async function serve(context: CommandContext, flags: ServeFlags): Promise
   const announce = (announcement: Announcement): void =>
     context.print(formatAnnouncement(announcement, context.isJson));
   using stop = new StopRequest();
+  using _guard = surviveRejections();
   try {
     announce({ event: "pid", pid: Deno.pid });
     const composed = await composeNode({
@@ -40,6 +44,23 @@ export async function serve(context: CommandContext, flags: ServeFlags): Promise
   } finally {
     await runDir.close();
   }
+}
+
+/**
+ * A promise that nobody waits for must not end a program that others rely on: Deno 2.4's `node:http`
+ * rejects one inside itself when an engine breaks off an answer that we handle already.
+ */
+function surviveRejections(): Disposable {
+  const onRejection = (event: PromiseRejectionEvent): void => {
+    event.preventDefault();
+    log.error("A promise was rejected and nobody waited for it: {reason}", {
+      reason: messageOf(event.reason),
+    });
+  };
+  globalThis.addEventListener("unhandledrejection", onRejection);
+  return {
+    [Symbol.dispose]: () => globalThis.removeEventListener("unhandledrejection", onRejection),
+  };
 }
 
 interface Run {

@@ -210,9 +210,13 @@ function onOver(incoming: http.IncomingMessage, settle: (cause?: Error) => void)
     isSettled = true;
     settle(cause);
   };
-  incoming.once("end", () => once(incoming.complete ? undefined : new Error("it ended too early")));
+  // Deno 2.4 marks an answer as complete only after its end.
+  incoming.once("end", () => {
+    if (incoming.complete) once();
+  });
   incoming.on("error", (error) => once(error));
-  incoming.once("close", () => once(new Error("the connection was closed")));
+  incoming.once("close", () =>
+    once(incoming.complete ? undefined : new Error("the connection was closed")));
 }
 
 function headersOf(rawHeaders: readonly string[]): Headers {
