@@ -18,7 +18,7 @@ import {
   isLoopbackHost,
   type KeyRing,
   originFactsOf,
-} from "../base/http_guard.ts";
+} from "~/base/http_guard.ts";
 import { ApiError } from "./errors.ts";
 
 /** What a door accepts. */

@@ -7,11 +7,11 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { type Context, Hono } from "hono";
-import type { Timers } from "../base/clock.ts";
-import { messageOf, UserError } from "../base/errors.ts";
-import type { DoorEnv } from "../base/http_door.ts";
-import { type GuardPolicy, KeyRing } from "../base/http_guard.ts";
-import type { JsonObject } from "../base/json.ts";
+import type { Timers } from "~/base/clock.ts";
+import { messageOf, UserError } from "~/base/errors.ts";
+import type { DoorEnv } from "~/base/http_door.ts";
+import { type GuardPolicy, KeyRing } from "~/base/http_guard.ts";
+import type { JsonObject } from "~/base/json.ts";
 import { type AccessRules, admitCaller, type Caller, requireManager } from "./access.ts";
 import { modelOf, modelOfPath, readJsonObject } from "./body.ts";
 import { ApiError } from "./errors.ts";

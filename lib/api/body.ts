@@ -1,8 +1,8 @@
 /** Reading what callers send: bounded in size, in time, and in what is believed. */
-import type { Timers } from "../base/clock.ts";
-import type { IncomingBody } from "../base/http_door.ts";
-import { isJsonObject, type JsonObject } from "../base/json.ts";
-import { KIB } from "../base/units.ts";
+import type { Timers } from "~/base/clock.ts";
+import type { IncomingBody } from "~/base/http_door.ts";
+import { isJsonObject, type JsonObject } from "~/base/json.ts";
+import { KIB } from "~/base/units.ts";
 import { ApiError } from "./errors.ts";
 
 /** Largest body: all bodies of this door are a name or a token of 2 KiB. */

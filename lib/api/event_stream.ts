@@ -8,8 +8,8 @@
  *
  * @module
  */
-import type { CancelTimer, Timers } from "../base/clock.ts";
-import { MIB } from "../base/units.ts";
+import type { CancelTimer, Timers } from "~/base/clock.ts";
+import { MIB } from "~/base/units.ts";
 import { Outbox } from "./outbox.ts";
 import type { ManagedNode, NumberedEvent, StatusSnapshot } from "./ports.ts";
 

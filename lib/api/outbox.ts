@@ -9,7 +9,7 @@
  *
  * @module
  */
-import type { CancelTimer, Timers } from "../base/clock.ts";
+import type { CancelTimer, Timers } from "~/base/clock.ts";
 
 /** How long a reader that was cut off may take to read the last text before it is given up. */
 export const LAST_WORD_MS = 15_000;

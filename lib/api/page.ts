@@ -1,6 +1,6 @@
 /** Making the page of the management door, and the policy that lets nothing but its own text run. */
 import { createHash } from "node:crypto";
-import { assert } from "../base/errors.ts";
+import { assert } from "~/base/errors.ts";
 
 /** A page with everything in it. */
 export interface Page {

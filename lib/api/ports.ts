@@ -1,6 +1,6 @@
 // deno-lint-ignore-file camelcase -- the status has the field names that scripts rely on
 /** What the management door needs from the running node. */
-import type { JsonObject } from "../base/json.ts";
+import type { JsonObject } from "~/base/json.ts";
 
 /** One device in the status. */
 export interface StatusDevice {

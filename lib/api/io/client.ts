@@ -3,9 +3,9 @@
  * the latter would send requests for loopback to the proxy that `HTTP_PROXY` names.
  */
 import http from "node:http";
-import { messageOf, UserError } from "../../base/errors.ts";
-import { isJsonObject, type JsonObject } from "../../base/json.ts";
-import { MIB } from "../../base/units.ts";
+import { messageOf, UserError } from "~/base/errors.ts";
+import { isJsonObject, type JsonObject } from "~/base/json.ts";
+import { MIB } from "~/base/units.ts";
 import type { StatusSnapshot } from "../ports.ts";
 import { readManagementToken } from "./token_file.ts";
 

@@ -198,8 +198,8 @@ function showRequests() {
   fill(
     "requests",
     requests.map((request) => [
-      cell(new Date(request.at_unix_ms).toLocaleTimeString()),
-      cell(request.endpoint, "name"),
+      cell(new Date(request.at_unix_ms).toLocaleTimeString(), "plain"),
+      cell(request.endpoint, "plain"),
       cell(request.model ?? "–", "name"),
       cell(request.status, "number"),
       cell(millis(request.first_byte_ms), "number"),

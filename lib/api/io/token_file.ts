@@ -10,8 +10,8 @@ import {
   readTextIfAny,
   removeIfAny,
   writeFileAtomic,
-} from "../../base/io/files.ts";
-import type { SecretSource } from "../../base/rng.ts";
+} from "~/base/io/files.ts";
+import type { SecretSource } from "~/base/rng.ts";
 
 const log = getLogger(["mesh-llm", "api"]);
 
