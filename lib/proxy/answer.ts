@@ -87,7 +87,8 @@ function relay(
     async cancel() {
       call.abort(new ClientGoneError());
       call.finish("client gone", { status });
-      await reader.cancel();
+      // The abort has broken the source already, or will.
+      await reader.cancel().catch(() => {});
     },
   }, { highWaterMark: 0 });
 }

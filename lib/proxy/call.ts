@@ -110,6 +110,9 @@ export class Call {
   onHead(): void {
     this.#hasHead = true;
     this.#waitsSinceMs = undefined;
+    // From now on another limit holds: the timer is set anew when somebody waits.
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
   }
 
   /** Now it is the engine's turn to say something. */
@@ -169,9 +172,8 @@ export class Call {
     const limitMs = this.#hasHead ? patience.silenceMs : patience.firstByteMs;
     const sinceMs = this.#waitsSinceMs ?? clock.nowMs();
     this.#cancelTimer = timers.after(Math.max(0, sinceMs + limitMs - clock.nowMs()), () => {
-      const nowLimitMs = this.#hasHead ? patience.silenceMs : patience.firstByteMs;
       const waitedMs = clock.nowMs() - (this.#waitsSinceMs ?? clock.nowMs());
-      if (waitedMs < nowLimitMs) return this.#arm();
+      if (waitedMs < limitMs) return this.#arm();
       this.abort(
         new DoorError("upstream_timeout", `The engine said nothing for ${formatMs(waitedMs)}`),
       );

@@ -132,25 +132,35 @@ export class Exchange implements DoorEnv, IncomingBody {
   }
 
   async #send(response: Response): Promise<void> {
-    const { headers, body, status } = response;
-    if (this.#isDone) return await body?.cancel();
+    const { headers, status } = response;
+    if (this.#isDone) return await response.body?.cancel();
     const head: Record<string, string> = {};
     for (const [name, value] of headers) head[name] = value;
     if (this.#mustClose) head["connection"] ??= "close";
-    const hasBody = body !== null && this.#incoming.method !== "HEAD" && status !== 204 &&
-      status !== 304;
-    if (hasBody && head["content-length"] === undefined) {
+    const mayHaveBody = this.#incoming.method !== "HEAD" && status !== 204 && status !== 304;
+    if (mayHaveBody && head["content-length"] !== undefined) {
+      // Asking for `body` would make a stream of it first.
+      const bytes = new Uint8Array(await response.arrayBuffer());
+      this.#sendWhole(status, head, bytes);
+    } else if (mayHaveBody && response.body !== null) {
       this.#outgoing.writeHead(status, head);
-      await this.#stream(body);
+      await this.#stream(response.body);
     } else {
-      const bytes = hasBody ? new Uint8Array(await response.arrayBuffer()) : undefined;
-      if (!hasBody) await body?.cancel();
-      if (body === null && status !== 204 && status !== 304) head["content-length"] ??= "0";
-      this.#outgoing.writeHead(status, head);
-      this.#isHeadSent = true;
-      this.#outgoing.end(bytes);
+      await response.body?.cancel();
+      if (mayHaveBody) head["content-length"] = "0";
+      this.#sendWhole(status, head, undefined);
     }
     this.#linger();
+  }
+
+  #sendWhole(
+    status: number,
+    head: Record<string, string>,
+    bytes: Uint8Array<ArrayBuffer> | undefined,
+  ): void {
+    this.#outgoing.writeHead(status, head);
+    this.#isHeadSent = true;
+    this.#outgoing.end(bytes);
   }
 
   async #stream(body: ReadableStream<Uint8Array>): Promise<void> {

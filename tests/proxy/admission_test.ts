@@ -1,0 +1,163 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { type AdmissionEffect, AdmissionMachine } from "~/proxy/admission.ts";
+
+const LIMITS = { queueMax: 3, waitMsMax: 1_000 };
+
+function machine(slots: number): AdmissionMachine {
+  const made = new AdmissionMachine(LIMITS);
+  made.handle({ kind: "slots", count: slots }, 0);
+  return made;
+}
+
+function arrive(on: AdmissionMachine, id: number, nowMs = 0): AdmissionEffect[] {
+  return on.handle({ kind: "arrive", id }, nowMs);
+}
+
+Deno.test("AdmissionMachine starts a request at once while a slot is free", () => {
+  const one = machine(2);
+  assert.deepEqual(arrive(one, 1), [{ kind: "start", id: 1, waitedMs: 0 }]);
+  assert.deepEqual(arrive(one, 2), [{ kind: "start", id: 2, waitedMs: 0 }]);
+  assert.deepEqual(arrive(one, 3), []);
+  assert.deepEqual([one.runningCount, one.waitingCount], [2, 1]);
+});
+
+Deno.test("AdmissionMachine hands a slot to the oldest waiter", () => {
+  const one = machine(1);
+  for (const id of [1, 2, 3]) arrive(one, id, id);
+  assert.deepEqual(one.handle({ kind: "leave", id: 1 }, 10), [
+    { kind: "start", id: 2, waitedMs: 8 },
+  ]);
+  assert.deepEqual(one.handle({ kind: "leave", id: 2 }, 20), [
+    { kind: "start", id: 3, waitedMs: 17 },
+  ]);
+});
+
+Deno.test("AdmissionMachine frees a slot once, however often a request leaves", () => {
+  const one = machine(1);
+  for (const id of [1, 2, 3]) arrive(one, id);
+  assert.equal(one.handle({ kind: "leave", id: 1 }, 1).length, 1);
+  assert.deepEqual(one.handle({ kind: "leave", id: 1 }, 2), []);
+  assert.deepEqual(one.handle({ kind: "leave", id: 99 }, 2), []);
+  assert.deepEqual([one.runningCount, one.waitingCount], [1, 1]);
+});
+
+Deno.test("AdmissionMachine forgets a waiter that leaves", () => {
+  const one = machine(1);
+  for (const id of [1, 2, 3]) arrive(one, id);
+  assert.deepEqual(one.handle({ kind: "leave", id: 2 }, 1), []);
+  assert.deepEqual(one.handle({ kind: "leave", id: 1 }, 2), [
+    { kind: "start", id: 3, waitedMs: 2 },
+  ]);
+});
+
+Deno.test("AdmissionMachine refuses beyond its queue, with a time from measured ones", () => {
+  const one = machine(2);
+  for (const id of [1, 2, 3, 4, 5]) arrive(one, id);
+  assert.deepEqual(arrive(one, 6), [{ kind: "refuse", id: 6, retryAfterS: 8 }]);
+  one.handle({ kind: "leave", id: 1 }, 20_000);
+  arrive(one, 7, 20_000);
+  // Twenty seconds each, three waiters, two slots.
+  assert.deepEqual(arrive(one, 8, 20_000), [{ kind: "refuse", id: 8, retryAfterS: 30 }]);
+});
+
+Deno.test("AdmissionMachine expires waiters at their time, and says when to look", () => {
+  const one = machine(1);
+  arrive(one, 1, 0);
+  assert.equal(one.wakeAtMs, undefined);
+  arrive(one, 2, 100);
+  arrive(one, 3, 200);
+  assert.equal(one.wakeAtMs, 1_100);
+  assert.deepEqual(one.handle({ kind: "tick" }, 1_099), []);
+  assert.deepEqual(one.handle({ kind: "tick" }, 1_100), [
+    { kind: "expire", id: 2, waitedMs: 1_000 },
+  ]);
+  assert.equal(one.wakeAtMs, 1_200);
+});
+
+Deno.test("AdmissionMachine starts waiters when there are more slots, and stops none when fewer", () => {
+  const one = machine(1);
+  for (const id of [1, 2, 3]) arrive(one, id);
+  assert.equal(one.handle({ kind: "slots", count: 3 }, 5).length, 2);
+  assert.deepEqual(one.handle({ kind: "slots", count: 0 }, 6), []);
+  assert.equal(one.runningCount, 3);
+  arrive(one, 4, 7);
+  assert.deepEqual(one.handle({ kind: "leave", id: 1 }, 8), []);
+});
+
+type Step =
+  | { readonly kind: "arrive" }
+  | { readonly kind: "leave"; readonly of: number }
+  | { readonly kind: "slots"; readonly count: number }
+  | { readonly kind: "wait"; readonly ms: number };
+
+const STEPS = fc.array(
+  fc.oneof(
+    { weight: 5, arbitrary: fc.constant<Step>({ kind: "arrive" }) },
+    { weight: 4, arbitrary: fc.record({ kind: fc.constant("leave" as const), of: fc.nat(40) }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({ kind: fc.constant("slots" as const), count: fc.nat(4) }),
+    },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant("wait" as const), ms: fc.nat(700) }) },
+  ),
+  { maxLength: 80 },
+);
+
+/** Replays steps and checks, after each, what must hold in every state. */
+class Replay {
+  readonly #machine = new AdmissionMachine(LIMITS);
+  readonly #running = new Set<number>();
+  #waiting: number[] = [];
+  #slots = 1;
+  #lastId = 0;
+  #nowMs = 0;
+
+  step(step: Step): void {
+    if (step.kind === "wait") {
+      this.#nowMs += step.ms;
+      this.#apply(this.#machine.handle({ kind: "tick" }, this.#nowMs));
+    } else if (step.kind === "slots") {
+      this.#slots = Math.max(1, step.count);
+      this.#apply(this.#machine.handle(step, this.#nowMs));
+    } else if (step.kind === "leave") {
+      this.#running.delete(step.of);
+      this.#waiting = this.#waiting.filter((id) => id !== step.of);
+      this.#apply(this.#machine.handle({ kind: "leave", id: step.of }, this.#nowMs));
+    } else {
+      const id = ++this.#lastId;
+      this.#waiting.push(id);
+      this.#apply(this.#machine.handle({ kind: "arrive", id }, this.#nowMs));
+    }
+    this.#check();
+  }
+
+  #apply(effects: readonly AdmissionEffect[]): void {
+    for (const effect of effects) {
+      assert.ok(this.#waiting.includes(effect.id), "only waiters start, fail or expire");
+      if (effect.kind === "start") {
+        assert.equal(this.#waiting[0], effect.id, "in the order of arrival");
+        this.#running.add(effect.id);
+        assert.ok(this.#running.size <= this.#slots, "never more than the slots");
+      }
+      this.#waiting = this.#waiting.filter((id) => id !== effect.id);
+    }
+  }
+
+  #check(): void {
+    assert.equal(this.#machine.runningCount, this.#running.size);
+    assert.equal(this.#machine.waitingCount, this.#waiting.length);
+    assert.ok(this.#waiting.length <= LIMITS.queueMax);
+    assert.ok(this.#waiting.length === 0 || this.#running.size >= this.#slots);
+  }
+}
+
+Deno.test("AdmissionMachine keeps its promises whatever happens", () => {
+  fc.assert(
+    fc.property(STEPS, (steps) => {
+      const replay = new Replay();
+      for (const step of steps) replay.step(step);
+    }),
+    { numRuns: 500 },
+  );
+});
