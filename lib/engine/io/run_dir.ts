@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { getLogger } from "@logtape/logtape";
 import { UserError } from "~/base/errors.ts";
 import { ensureDir, readTextIfAny, removeIfAny, writeFileAtomic } from "~/base/io/files.ts";
@@ -163,8 +163,9 @@ async function findOwner(home: string): Promise<OwnerRecord | undefined> {
 async function cleanRunFolder(home: string): Promise<ChildRecord[]> {
   const ended: ChildRecord[] = [];
   for (const dir of await ownerDirs(home)) {
-    const owner = await readOwner(dir);
-    if (owner !== undefined && await isMaybeAlive(owner.process)) continue;
+    // Without a record that can be read, the folder's name still tells the owner's id.
+    const owner = (await readOwner(dir))?.process ?? { pid: Number(basename(dir)) };
+    if (await isMaybeAlive(owner)) continue;
     for (const child of await readChildren(dir)) {
       if (await endOrphan(child)) ended.push(child);
     }
@@ -209,7 +210,9 @@ async function namesIn(dir: string): Promise<string[]> {
       if (names.length === ENTRIES_MAX) break;
     }
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    const isNoFolder = error instanceof Deno.errors.NotFound ||
+      error instanceof Deno.errors.NotADirectory;
+    if (!isNoFolder) throw error;
   }
   return names.sort();
 }
