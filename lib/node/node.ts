@@ -9,11 +9,11 @@ import { messageOf, UserError } from "~/base/errors.ts";
 import type { RequestEvent } from "~/proxy/events.ts";
 import type { RoutingTable, Upstream } from "~/proxy/ports.ts";
 import type { EngineDriver } from "./engine_driver.ts";
-import type { EventHub } from "./events.ts";
+import { type EventHub, requestEvent } from "./events.ts";
 import type { LocalModel } from "./local_model.ts";
 import type { NodeMetrics } from "./metrics.ts";
 import { idOf, loadingOf, nodeStatusOf, type SlotState } from "./model_slot.ts";
-import { type RequestBook, requestEventData } from "./request_book.ts";
+import type { RequestBook } from "./request_book.ts";
 import { LocalRouting } from "./routing.ts";
 import { buildStatus } from "./status.ts";
 
@@ -70,11 +70,11 @@ export class MeshNode implements ManagedNode {
 
   /** Takes in what the OpenAI door tells. */
   observe(event: RequestEvent): void {
-    const { book, metrics, hub } = this.#parts;
+    const { book, clock, metrics, hub } = this.#parts;
     book.record(event);
     metrics.observe(event);
     if (event.kind !== "finished") return;
-    hub.publish({ kind: "request", data: requestEventData(event) });
+    hub.publish(requestEvent(event, clock.wallMs()));
     log.debug("{endpoint} {outcome} with {status} in {durationMs} ms, request {requestId}", {
       endpoint: event.endpoint,
       outcome: event.outcome,

@@ -1,6 +1,5 @@
 /** What the node remembers of requests: how many run, how many wait, how much each model was asked. */
-import type { JsonObject } from "~/base/json.ts";
-import type { FinishedRequest, RequestEvent } from "~/proxy/events.ts";
+import type { RequestEvent } from "~/proxy/events.ts";
 import type { Inflight } from "./inflight.ts";
 import type { ModelUsage } from "./status.ts";
 
@@ -64,20 +63,4 @@ export class RequestBook {
     const oldest = this.#usage.keys().next().value;
     if (oldest !== undefined) this.#usage.delete(oldest);
   }
-}
-
-/** What pages and scripts are told about a request that ended: numbers, never contents. */
-export function requestEventData(request: FinishedRequest): JsonObject {
-  return {
-    id: request.requestId,
-    endpoint: request.endpoint,
-    model: request.model ?? null,
-    outcome: request.outcome,
-    status: request.status,
-    code: request.code ?? null,
-    duration_ms: Math.round(request.durationMs),
-    queued_ms: Math.round(request.queuedMs),
-    first_byte_ms: request.firstByteMs === undefined ? null : Math.round(request.firstByteMs),
-    response_bytes: request.responseBytes,
-  };
 }
