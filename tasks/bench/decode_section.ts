@@ -1,0 +1,75 @@
+/** How fast tokens of a real model come through the program, and what each costs it. */
+import { type Bar, type Figure, figureOf } from "./figures.ts";
+import type { DecodeResult, DecodeSample } from "./jobs.ts";
+import { LoadProcess } from "./load_process.ts";
+import { Program, realEngine } from "./program.ts";
+import type { SectionContext } from "./section.ts";
+import { pairUp, ratios } from "./stats.ts";
+
+const SPEED_BAR: Bar = { kind: "at-least", value: 0.97 };
+const CPU_BAR: Bar = { kind: "at-most", value: 100 };
+
+/** Tokens of each answer. */
+const TOKENS = 64;
+/** The first answers fill the prompt cache and compile code. */
+const WARMUP_PAIRS = 2;
+
+/** The same work each time: no chance, no early end. */
+const BODY = {
+  messages: [{
+    role: "user",
+    content: "Tell a long story about a ship that sails around the world.",
+  }],
+  temperature: 0,
+  max_tokens: TOKENS,
+  ignore_eos: true,
+  stream: true,
+} as const;
+
+/** Measures decoding, in pairs: once with the engine itself, once through the program. */
+export async function measureDecode({ sizes, tell }: SectionContext): Promise<Figure[]> {
+  await using program = await Program.start(await realEngine());
+  await using load = new LoadProcess();
+  tell(`decode: ${sizes.decodePairs} pairs of ${TOKENS} tokens`);
+  const result = await load.run({
+    kind: "decode",
+    targets: [program.engine, program.api],
+    body: BODY,
+    warmupPairs: WARMUP_PAIRS,
+    pairs: sizes.decodePairs,
+    cpuPid: program.pid,
+  });
+  return figuresOf(result);
+}
+
+/** Speeds, their ratio pair by pair, and the cost of a token. */
+export function figuresOf({ direct, through, cpuMs }: DecodeResult): Figure[] {
+  const make = (name: string, unit: string, values: readonly number[], bar?: Bar) =>
+    figureOf(
+      { section: "decode", name, unit, ...(bar === undefined ? {} : { bar }) },
+      { values, samples: through.length },
+    );
+  const tokens = through.reduce((sum, sample) => sum + sample.tokens, 0);
+  return [
+    make("direct", "tokens/s", direct.map(speedOf)),
+    make("through", "tokens/s", through.map(speedOf)),
+    make(
+      "share of direct",
+      "",
+      ratios(pairUp(direct.map(speedOf), through.map(speedOf))),
+      SPEED_BAR,
+    ),
+    make(
+      "share of direct, whole answers",
+      "",
+      // Time is the inverse of speed, so direct goes over through.
+      ratios(pairUp(through.map(({ totalMs }) => totalMs), direct.map(({ totalMs }) => totalMs))),
+    ),
+    make("CPU per token", "us", [cpuMs * 1000 / tokens], CPU_BAR),
+  ];
+}
+
+/** Tokens a second, after the first. */
+function speedOf({ tokens, decodeMs }: DecodeSample): number {
+  return (tokens - 1) / (decodeMs / 1000);
+}

@@ -1,0 +1,101 @@
+/** What the bench asks of a load generator, and what it gets back. Only types: the generator is `load.ts`. */
+import type { Shape, Target } from "./requests.ts";
+
+/** Sends requests one after another to each target in turn, several rounds. */
+export interface LatencyJob {
+  readonly kind: "latency";
+  readonly targets: readonly Target[];
+  readonly shape: Shape;
+  readonly warmupRequests: number;
+  readonly rounds: number;
+  readonly requests: number;
+}
+
+/** One series per target for one round, in milliseconds. */
+export interface LatencySamples {
+  /** From the request's first byte to the first byte of the answer's body. */
+  readonly firstMs: readonly number[];
+  /** From the request's first byte to the answer's last. */
+  readonly totalMs: readonly number[];
+  /** From the sending of each event to its arrival; paced streams only. */
+  readonly lagMs: readonly number[];
+}
+
+/** `rounds[round][target]`. */
+export interface LatencyResult {
+  readonly rounds: readonly (readonly LatencySamples[])[];
+}
+
+/** Keeps some clients busy for a while. */
+export interface ThroughputJob {
+  readonly kind: "throughput";
+  readonly target: Target;
+  readonly shape: Shape;
+  readonly clients: number;
+  readonly durationMs: number;
+  /** Process whose CPU time is taken over the run. */
+  readonly cpuPid: number;
+}
+
+/** What came of it. */
+export interface ThroughputResult {
+  readonly requests: number;
+  readonly errors: number;
+  /** The first error, for people. */
+  readonly firstError?: string;
+  readonly tookMs: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly cpuMs: number;
+}
+
+/** Asks for pages now and then, while others keep the program busy. */
+export interface ProbeJob {
+  readonly kind: "probe";
+  readonly pages: readonly { readonly target: Target; readonly path: string }[];
+  readonly durationMs: number;
+  readonly pauseMs: number;
+}
+
+/** `pagesMs[page]`: times to the whole answer. */
+export interface ProbeResult {
+  readonly pagesMs: readonly (readonly number[])[];
+}
+
+/** Sends one streaming body to each of two targets in turn, many pairs. */
+export interface DecodeJob {
+  readonly kind: "decode";
+  readonly targets: readonly [direct: Target, through: Target];
+  /** Members of the body besides `model`. */
+  readonly body: Readonly<Record<string, unknown>>;
+  readonly warmupPairs: number;
+  readonly pairs: number;
+  /** Process whose CPU time is taken over the requests to the second target. */
+  readonly cpuPid: number;
+}
+
+/** One stream of tokens. */
+export interface DecodeSample {
+  readonly tokens: number;
+  readonly firstMs: number;
+  readonly totalMs: number;
+  /** From the first event to the last. */
+  readonly decodeMs: number;
+}
+
+/** What came of it. */
+export interface DecodeResult {
+  readonly direct: readonly DecodeSample[];
+  readonly through: readonly DecodeSample[];
+  readonly cpuMs: number;
+}
+
+/** A job with its answer. */
+export type Job = LatencyJob | ThroughputJob | ProbeJob | DecodeJob;
+/** What each kind of job gives. */
+export interface Results {
+  readonly latency: LatencyResult;
+  readonly throughput: ThroughputResult;
+  readonly probe: ProbeResult;
+  readonly decode: DecodeResult;
+}

@@ -1,0 +1,169 @@
+/** How many requests go through the program, what each costs, and who else is heard meanwhile. */
+import { type Bar, type Figure, type FigureHead, figureOf } from "./figures.ts";
+import type { ThroughputResult } from "./jobs.ts";
+import { LoadProcess } from "./load_process.ts";
+import { Program, trivialEngine } from "./program.ts";
+import type { Shape } from "./requests.ts";
+import type { SectionContext } from "./section.ts";
+import { pairUp, percentile, ratios } from "./stats.ts";
+
+/** Share of the direct rate that is left at 64 clients; everybody shares the same cores. */
+const RATIO_BAR: Bar = { kind: "at-least", value: 0.12 };
+const PAGE_BAR: Bar = { kind: "at-most", value: 10 };
+const NO_ERRORS: Bar = { kind: "at-most", value: 0, holds: "max" };
+
+/** Pages asked for during the load, and how often: seldom enough not to be a load. */
+const PROBE_PAUSE_MS = 4;
+/** Time for a new generator's code to get warm. */
+const WARMUP_MS = 1_000;
+const WARMUP_CLIENTS = 16;
+
+interface Mix {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly clients: number;
+  readonly ratioBar?: Bar;
+}
+
+const MIXES: readonly Mix[] = [
+  { name: "small, 16 clients", shape: "small", clients: 16 },
+  { name: "small, 64 clients", shape: "small", clients: 64, ratioBar: RATIO_BAR },
+  { name: "64-chunk streams, 64 clients", shape: "stream", clients: 64 },
+];
+
+/** One round of one mix. */
+interface RoundResult {
+  readonly direct: ThroughputResult;
+  readonly through: ThroughputResult;
+  readonly modelsMs: readonly number[];
+  readonly statusMs: readonly number[];
+}
+
+/** Measures rates. */
+export async function measureThroughputs(context: SectionContext): Promise<Figure[]> {
+  const { sizes, dir, tell } = context;
+  await using program = await Program.start(await trivialEngine(dir));
+  await using load = new LoadProcess();
+  await using prober = new LoadProcess();
+  const bench = new Bench(program, load, prober);
+  tell("throughput: warming up");
+  await bench.warmUp();
+  const figures: Figure[] = [];
+  for (const mix of MIXES) {
+    const rounds: RoundResult[] = [];
+    for (let round = 0; round < sizes.rounds; round += 1) {
+      tell(`throughput: ${mix.name}, round ${round + 1} of ${sizes.rounds}`);
+      rounds.push(await bench.round(mix, sizes.loadMs));
+    }
+    figures.push(...figuresOf(mix, rounds));
+  }
+  return figures;
+}
+
+class Bench {
+  readonly #program: Program;
+  readonly #load: LoadProcess;
+  readonly #prober: LoadProcess;
+
+  constructor(program: Program, load: LoadProcess, prober: LoadProcess) {
+    this.#program = program;
+    this.#load = load;
+    this.#prober = prober;
+  }
+
+  async warmUp(): Promise<void> {
+    for (const shape of ["small", "stream"] as const) {
+      const mix = { name: "warm-up", shape, clients: WARMUP_CLIENTS };
+      await this.#runLoad(mix, "engine", WARMUP_MS);
+      await this.#runLoad(mix, "api", WARMUP_MS);
+    }
+    await this.#probe(WARMUP_MS);
+  }
+
+  async round(mix: Mix, durationMs: number): Promise<RoundResult> {
+    const direct = await this.#runLoad(mix, "engine", durationMs);
+    const [through, [modelsMs = [], statusMs = []]] = await Promise.all([
+      this.#runLoad(mix, "api", durationMs),
+      this.#probe(durationMs),
+    ]);
+    return { direct, through, modelsMs, statusMs };
+  }
+
+  async #runLoad(mix: Mix, way: "engine" | "api", durationMs: number): Promise<ThroughputResult> {
+    return await this.#load.run({
+      kind: "throughput",
+      target: this.#program[way],
+      shape: mix.shape,
+      clients: mix.clients,
+      durationMs,
+      cpuPid: this.#program.pid,
+    });
+  }
+
+  async #probe(durationMs: number): Promise<readonly (readonly number[])[]> {
+    const { api, console } = this.#program;
+    const result = await this.#prober.run({
+      kind: "probe",
+      pages: [{ target: api, path: "/v1/models" }, { target: console, path: "/api/status" }],
+      durationMs,
+      pauseMs: PROBE_PAUSE_MS,
+    });
+    return result.pagesMs;
+  }
+}
+
+/** Rates, their ratio, errors, cost of a request, and the pages at 64 clients. */
+export function figuresOf(mix: Mix, rounds: readonly RoundResult[]): Figure[] {
+  const rates = (way: "direct" | "through") =>
+    rounds.map((round) => round[way].requests / (round[way].tookMs / 1000));
+  const samples = rounds.reduce((sum, { through }) => sum + through.requests, 0);
+  const pairs = pairUp(rates("direct"), rates("through"));
+  const make = (head: Omit<FigureHead, "section">, values: readonly number[]) =>
+    figureOf({ section: "throughput", ...head, name: `${mix.name}: ${head.name}` }, {
+      values,
+      samples,
+    });
+  return [
+    make({ name: "direct", unit: "requests/s" }, rates("direct")),
+    make({ name: "through", unit: "requests/s" }, rates("through")),
+    make(
+      {
+        name: "share of direct",
+        unit: "",
+        ...(mix.ratioBar === undefined ? {} : { bar: mix.ratioBar }),
+      },
+      ratios(pairs),
+    ),
+    make({ name: "through, p50", unit: "ms" }, rounds.map(({ through }) => through.p50Ms)),
+    make({ name: "through, p99", unit: "ms" }, rounds.map(({ through }) => through.p99Ms)),
+    make(
+      { name: "CPU per request", unit: "us" },
+      rounds.map(({ through }) => through.cpuMs * 1000 / Math.max(1, through.requests)),
+    ),
+    make(
+      { name: "errors", unit: "", bar: NO_ERRORS },
+      rounds.map(({ direct, through }) => direct.errors + through.errors),
+    ),
+    ...pageFigures(mix, "/v1/models", rounds.map(({ modelsMs }) => modelsMs)),
+    ...pageFigures(mix, "/api/status", rounds.map(({ statusMs }) => statusMs)),
+  ];
+}
+
+function pageFigures(
+  mix: Mix,
+  path: string,
+  rounds: readonly (readonly number[])[],
+): Figure[] {
+  const samples = rounds.reduce((sum, round) => sum + round.length, 0);
+  const make = (label: string, share: number, bar: { readonly bar?: Bar }) =>
+    figureOf(
+      {
+        section: "throughput",
+        name: `${mix.name}: ${path} meanwhile, ${label}`,
+        unit: "ms",
+        ...bar,
+      },
+      { values: rounds.map((round) => percentile(round, share)), samples },
+    );
+  return [make("p50", 0.5, {}), make("p99", 0.99, { bar: PAGE_BAR })];
+}
