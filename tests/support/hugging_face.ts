@@ -13,6 +13,8 @@ export interface HostedFile {
   readonly token?: string;
   /** Bytes after which the first download of it is cut. */
   readonly cutAfterBytes?: number;
+  /** Bytes after which the first download of it stands still, until the client gives up. */
+  readonly stallAfterBytes?: number;
   /** Claims nothing about size and digest. */
   readonly isUnstated?: boolean;
 }
@@ -41,10 +43,12 @@ const LOOPBACK = { hostname: "127.0.0.1", port: 0, onListen: () => {} };
 export function serveHuggingFace(files: readonly HostedFile[]): HuggingFaceStandIn {
   const seen: SeenRequest[] = [];
   const cuts = new Set(files.filter((file) => file.cutAfterBytes !== undefined));
+  const stalls = new Set(files.filter((file) => file.stallAfterBytes !== undefined));
   const store = Deno.serve(LOOPBACK, (request) => {
     seen.push(look(request, "store"));
     const file = files.find((one) => `/${sha256(one.bytes)}` === new URL(request.url).pathname);
     if (file === undefined) return new Response(null, { status: 404 });
+    if (stalls.delete(file)) return stalledAnswer(file);
     return cuts.delete(file) ? cutAnswer(file) : storeAnswer(file, request.headers.get("range"));
   });
   const storeUrl = `http://127.0.0.1:${store.addr.port}`;
@@ -134,6 +138,14 @@ function cutAnswer({ bytes, cutAfterBytes = 0 }: HostedFile): Response {
       controller.enqueue(bytes.slice(0, cutAfterBytes));
     },
   }, { highWaterMark: 0 });
+  return new Response(body, { headers: { "content-length": String(bytes.length), etag: '"v1"' } });
+}
+
+/** Promises everything, sends some, and says nothing more. */
+function stalledAnswer({ bytes, stallAfterBytes = 0 }: HostedFile): Response {
+  const body = new ReadableStream<Uint8Array>({
+    start: (controller) => controller.enqueue(bytes.slice(0, stallAfterBytes)),
+  });
   return new Response(body, { headers: { "content-length": String(bytes.length), etag: '"v1"' } });
 }
 

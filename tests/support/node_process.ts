@@ -14,6 +14,8 @@ export interface NodeProcessOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Home of the node; a fresh one, removed at the end, when absent. */
   readonly homeDir?: string;
+  /** Command and arguments that run the program in their turn, and become it: `unshare …`. */
+  readonly wrapper?: readonly string[];
 }
 
 /** A running node. */
@@ -49,8 +51,10 @@ export class NodeProcess implements AsyncDisposable {
   /** Starts a node; does not wait for anything. */
   static async start(options: NodeProcessOptions = {}): Promise<NodeProcess> {
     const homeDir = options.homeDir ?? await Deno.makeTempDir({ prefix: "mesh-llm-node-" });
-    const command = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--quiet", MAIN, "serve", ...withFreePorts(options.args ?? [])],
+    const program = [Deno.execPath(), "run", "-A", "--quiet", MAIN, "serve"];
+    const words = [...options.wrapper ?? [], ...program, ...withFreePorts(options.args ?? [])];
+    const command = new Deno.Command(words[0] ?? "", {
+      args: words.slice(1),
       clearEnv: true,
       env: { ...passedOn(), HOME: homeDir, MESH_LLM_HOME: homeDir, NO_COLOR: "1", ...options.env },
       stdin: "null",
