@@ -103,6 +103,23 @@ const CASES: Readonly<Record<string, (fixture: UpstreamFixture) => Promise<void>
     await assert.rejects(wholeOf(body), UpstreamError);
   },
 
+  "delivers what came before the engine broke off": async (fixture) => {
+    void fixture.script({
+      async *pieces() {
+        await Promise.resolve();
+        yield bytesOf("last words");
+      },
+      cut: "after the pieces",
+    });
+    const { body } = await fixture.upstream.send(post("{}"), never());
+    assert.ok(body instanceof ReadableStream);
+    // Long enough for the end to have arrived too, before anything is taken.
+    for (let turn = 0; turn < 50; turn += 1) await new Promise((turned) => setTimeout(turned, 0));
+    const reader = body.getReader();
+    assert.equal(textOf((await reader.read()).value), "last words");
+    await assert.rejects(reader.read(), UpstreamError);
+  },
+
   "rejects when the engine cuts the connection before its answer": async (fixture) => {
     void fixture.script({ cut: "before the head" });
     await assert.rejects(fixture.upstream.send(post("{}"), never()), UpstreamError);

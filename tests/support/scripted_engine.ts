@@ -92,21 +92,21 @@ async function play(script: EngineScript, outgoing: http.ServerResponse): Promis
   outgoing.flushHeaders();
   for await (const piece of pieces()) {
     if (outgoing.destroyed) return;
-    if (!outgoing.write(piece)) await drained(outgoing);
+    await written(outgoing, piece);
   }
   if (cut === undefined) outgoing.end();
   else outgoing.socket?.destroy();
 }
 
-function drained(outgoing: http.ServerResponse): Promise<void> {
+/** Writes and waits until the system took it, since a cut would throw away what it did not. */
+function written(outgoing: http.ServerResponse, piece: Uint8Array): Promise<void> {
   return new Promise((resolve) => {
     const settle = () => {
-      outgoing.off("drain", settle);
       outgoing.off("close", settle);
       resolve();
     };
-    outgoing.on("drain", settle);
     outgoing.on("close", settle);
+    outgoing.write(piece, settle);
   });
 }
 

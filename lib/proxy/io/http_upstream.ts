@@ -173,33 +173,67 @@ function receiveWhole(
 
 function receiveStream(
   incoming: http.IncomingMessage,
-  { signal, forget }: Receiving,
+  receiving: Receiving,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
-  let isOver = false;
+  const pieces = new PieceQueue(incoming, receiving);
   return new ReadableStream<Uint8Array<ArrayBuffer>>({
-    start(controller) {
-      incoming.on("data", (piece: Uint8Array<ArrayBuffer>) => {
-        if (isOver) return;
-        controller.enqueue(new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength));
-        if ((controller.desiredSize ?? 0) <= 0) incoming.pause();
-      });
-      onOver(incoming, (cause) => {
-        forget();
-        if (isOver) return;
-        isOver = true;
-        if (cause === undefined) controller.close();
-        else controller.error(signal.aborted ? cancelled(signal) : brokenOff(cause));
-      });
-    },
-    pull() {
-      incoming.resume();
-    },
-    cancel() {
-      isOver = true;
-      forget();
-      incoming.destroy();
-    },
-  }, new ByteLengthQueuingStrategy({ highWaterMark: READ_AHEAD_BYTES }));
+    pull: (controller) => pieces.pull(controller),
+    cancel: () => pieces.cancel(),
+  }, { highWaterMark: 0 });
+}
+
+/**
+ * What arrived of a stream and was not taken yet. A queue of our own, because that of a
+ * `ReadableStream` is thrown away when the stream fails: the last words before a crash would be lost.
+ */
+class PieceQueue {
+  readonly #incoming: http.IncomingMessage;
+  readonly #receiving: Receiving;
+  #pieces: Uint8Array<ArrayBuffer>[] = [];
+  #sizeBytes = 0;
+  #isOver = false;
+  #cause: Error | undefined;
+  #wake: () => void = () => {};
+
+  constructor(incoming: http.IncomingMessage, receiving: Receiving) {
+    this.#incoming = incoming;
+    this.#receiving = receiving;
+    incoming.on("data", (piece: Uint8Array<ArrayBuffer>) => this.#push(piece));
+    onOver(incoming, (cause) => {
+      this.#isOver = true;
+      this.#cause = cause;
+      receiving.forget();
+      this.#wake();
+    });
+  }
+
+  async pull(controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>): Promise<void> {
+    if (this.#pieces.length === 0 && !this.#isOver) {
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+    const { signal } = this.#receiving;
+    const piece = signal.aborted ? undefined : this.#pieces.shift();
+    if (piece !== undefined) {
+      this.#sizeBytes -= piece.length;
+      controller.enqueue(piece);
+      if (this.#sizeBytes < READ_AHEAD_BYTES) this.#incoming.resume();
+    } else if (signal.aborted) controller.error(cancelled(signal));
+    else if (this.#cause !== undefined) controller.error(brokenOff(this.#cause));
+    else controller.close();
+  }
+
+  cancel(): void {
+    this.#receiving.forget();
+    this.#incoming.destroy();
+    this.#pieces = [];
+  }
+
+  #push(piece: Uint8Array<ArrayBuffer>): void {
+    this.#pieces.push(new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength));
+    this.#sizeBytes += piece.length;
+    if (this.#sizeBytes >= READ_AHEAD_BYTES) this.#incoming.pause();
+    this.#wake();
+  }
 }
 
 /** Calls `settle` once: without a cause when the answer is complete, with one when it broke off. */
@@ -215,8 +249,10 @@ function onOver(incoming: http.IncomingMessage, settle: (cause?: Error) => void)
     if (incoming.complete) once();
   });
   incoming.on("error", (error) => once(error));
-  incoming.once("close", () =>
-    once(incoming.complete ? undefined : new Error("the connection was closed")));
+  incoming.once(
+    "close",
+    () => once(incoming.complete ? undefined : new Error("the connection was closed")),
+  );
 }
 
 function headersOf(rawHeaders: readonly string[]): Headers {
