@@ -79,7 +79,7 @@ export interface FakeScript {
   readonly ignoresSigterm?: boolean;
   /** The end of standard input does nothing, whatever the environment says. */
   readonly ignoresStdin?: boolean;
-  /** Time before each answer of a model endpoint begins, in milliseconds. @default {0} */
+  /** Time before each answer to a POST begins, in milliseconds. @default {0} */
   readonly serviceMs?: number;
   /** Events in a stream unless the answer says so. @default {8} */
   readonly chunks?: number;
@@ -100,14 +100,16 @@ export interface FakeScript {
 export interface FakeRecord {
   readonly pid: number;
   readonly isLoaded: boolean;
-  /** Requests of model endpoints: begun, answered in full, given up by the client, at work now. */
+  /** Looks at the health. */
+  readonly healthLooks: number;
+  /** Requests with POST: begun, answered in full, given up by the client, at work now. */
   readonly received: number;
   readonly answered: number;
   readonly aborted: number;
   readonly active: number;
   readonly bodyBytes: number;
   readonly byPath: Readonly<Record<string, number>>;
-  /** Names of the headers of the last request of a model endpoint. */
+  /** Names of the headers of the last request with POST. */
   readonly lastHeaderNames: readonly string[];
 }
 
@@ -134,6 +136,7 @@ class FakeServer {
   readonly #byPath: Record<string, number> = {};
   #isLoaded = false;
   #mayFinishLoading = false;
+  #healthLooks = 0;
   #received = 0;
   #answered = 0;
   #aborted = 0;
@@ -221,6 +224,7 @@ class FakeServer {
   }
 
   #health(response: ServerResponse): void {
+    this.#healthLooks += 1;
     if (this.#script.isHealthHanging === true) return;
     if (!this.#isLoaded) return sendJson(response, 503, LOADING);
     const status = this.#script.healthStatus ?? 200;
@@ -231,6 +235,7 @@ class FakeServer {
     return {
       pid: Deno.pid,
       isLoaded: this.#isLoaded,
+      healthLooks: this.#healthLooks,
       received: this.#received,
       answered: this.#answered,
       aborted: this.#aborted,
@@ -252,21 +257,27 @@ class FakeServer {
   }
 
   async #answer(path: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.#byPath[path] = (this.#byPath[path] ?? 0) + 1;
+    const isPost = request.method === "POST";
+    if (isPost) this.#follow(request, response);
+    const body = await readBody(request);
+    this.#bodyBytes += body.byteLength;
+    const serviceMs = isPost ? this.#script.serviceMs ?? 0 : 0;
+    if (serviceMs > 0) await pause(serviceMs, response);
+    if (response.destroyed) return;
+    await this.#play(this.#nextAnswer(path), { path, body, response });
+  }
+
+  /** Counts a request until its end. */
+  #follow(request: IncomingMessage, response: ServerResponse): void {
     this.#received += 1;
     this.#active += 1;
-    this.#byPath[path] = (this.#byPath[path] ?? 0) + 1;
     this.#lastHeaderNames = Object.keys(request.headers).sort();
     response.on("close", () => {
       this.#active -= 1;
       if (response.writableFinished) this.#answered += 1;
       else this.#aborted += 1;
     });
-    const body = await readBody(request);
-    this.#bodyBytes += body.byteLength;
-    const serviceMs = this.#script.serviceMs ?? 0;
-    if (serviceMs > 0) await pause(serviceMs, response);
-    if (response.destroyed) return;
-    await this.#play(this.#nextAnswer(path), { path, body, response });
   }
 
   #nextAnswer(path: string): FakeAnswer {
