@@ -39,7 +39,7 @@ export interface ServerCommandOptions {
   readonly plan: ServerPlan;
   readonly port: number;
   readonly apiKey: string;
-  /** Our own environment, of which only {@link PASSED_VARIABLES} are handed on. */
+  /** Our own environment, of which only a few variables are handed on. */
   readonly parentEnv: Readonly<Record<string, string>>;
   /** Where the server may keep what it computed once; without it, it gets no such place. */
   readonly cacheDir?: string;
@@ -58,7 +58,7 @@ export interface ServerCommand {
  * Variables handed on to the engine: which accelerators it may use and where their drivers lie,
  * and what Windows needs to start anything at all. Nothing else of ours is its business.
  */
-export const PASSED_VARIABLES: readonly string[] = [
+const PASSED_VARIABLES: readonly string[] = [
   "CUDA_VISIBLE_DEVICES",
   "CUDA_DEVICE_ORDER",
   "NVIDIA_VISIBLE_DEVICES",
@@ -86,7 +86,7 @@ export const PASSED_VARIABLES: readonly string[] = [
  * five seconds, and a look at the server's health waits as long when none is left (seen with 0.7.0: 40
  * idle connections, 4.8 s). More than the connections that the proxy keeps, so that it never happens.
  */
-export const HTTP_THREADS = 96;
+const HTTP_THREADS = 96;
 
 /** Verbosity "info": steps of the load, a few lines of numbers per request. */
 const LOG_VERBOSITY = 3;
