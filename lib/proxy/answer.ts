@@ -77,13 +77,9 @@ function relay(
   const { call, status } = of;
   const reader = body.getReader();
   return new ReadableStream({
-    async pull(controller) {
-      try {
-        await passOn(reader, controller, of);
-      } catch (cause) {
-        endBroken(cause, controller, of);
-      }
-    },
+    // Returns nothing to wait for: each piece is passed on by its own promise, and there is one at a
+    // time, since nothing is read before it is asked for.
+    pull: (controller) => passOn(reader, controller, of),
     async cancel() {
       call.abort(new ClientGoneError());
       call.finish("client gone", { status });
@@ -93,40 +89,43 @@ function relay(
   }, { highWaterMark: 0 });
 }
 
+type Controller = ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
+
 interface Relay {
   readonly call: Call;
   readonly status: number;
   readonly tail: SseTail | undefined;
 }
 
-async function passOn(
+function passOn(
   reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>,
-  controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
-  { call, status, tail }: Relay,
-): Promise<void> {
-  for (;;) {
-    call.onWait();
-    const step = await reader.read();
-    if (step.done) {
-      const rest = tail?.finish();
-      if (rest !== undefined && rest.length > 0) controller.enqueue(rest);
-      call.finish("answered", { status });
-      controller.close();
-      return;
+  controller: Controller,
+  of: Relay,
+): void {
+  of.call.onWait();
+  reader.read().then((step) => {
+    if (step.done) endWell(controller, of);
+    else {
+      of.call.onBytes(step.value.length);
+      const bytes = of.tail === undefined ? step.value : of.tail.push(step.value);
+      if (bytes.length > 0) controller.enqueue(bytes);
+      else passOn(reader, controller, of);
     }
-    call.onBytes(step.value.length);
-    const bytes = tail === undefined ? step.value : tail.push(step.value);
-    if (bytes.length === 0) continue;
-    controller.enqueue(bytes);
-    return;
-  }
+  }).catch((cause) => endBroken(cause, controller, of));
 }
 
-function endBroken(
-  cause: unknown,
-  controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
-  { call, status, tail }: Relay,
-): void {
+function endWell(controller: Controller, { call, status, tail }: Relay): void {
+  if (call.isOver) return;
+  const rest = tail?.finish();
+  if (rest !== undefined && rest.length > 0) controller.enqueue(rest);
+  call.finish("answered", { status });
+  controller.close();
+}
+
+function endBroken(cause: unknown, controller: Controller, of: Relay): void {
+  const { call, status, tail } = of;
+  // After a cancel there is nobody left to tell.
+  if (call.isOver) return;
   const reason = call.signal.aborted ? call.signal.reason : cause;
   if (reason instanceof ClientGoneError) {
     call.finish("client gone", { status });

@@ -75,6 +75,11 @@ export class Call {
     return this.#cancel.signal;
   }
 
+  /** True after {@link finish}. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   /** The model whose answer it will be. */
   onModel(modelId: string): void {
     this.#model = modelId;

@@ -182,9 +182,12 @@ function receiveStream(
   }, { highWaterMark: 0 });
 }
 
+type Controller = ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
+
 /**
  * What arrived of a stream and was not taken yet. A queue of our own, because that of a
  * `ReadableStream` is thrown away when the stream fails: the last words before a crash would be lost.
+ * A piece that somebody waits for is handed over at once, without a promise in between.
  */
 class PieceQueue {
   readonly #incoming: http.IncomingMessage;
@@ -193,7 +196,8 @@ class PieceQueue {
   #sizeBytes = 0;
   #isOver = false;
   #cause: Error | undefined;
-  #wake: () => void = () => {};
+  /** Set while somebody waits for the next piece. */
+  #waiting: Controller | undefined;
 
   constructor(incoming: http.IncomingMessage, receiving: Receiving) {
     this.#incoming = incoming;
@@ -203,36 +207,42 @@ class PieceQueue {
       this.#isOver = true;
       this.#cause = cause;
       receiving.forget();
-      this.#wake();
+      if (this.#waiting !== undefined) this.pull(this.#waiting);
     });
   }
 
-  async pull(controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>): Promise<void> {
-    if (this.#pieces.length === 0 && !this.#isOver) {
-      await new Promise<void>((resolve) => this.#wake = resolve);
-    }
+  pull(controller: Controller): void {
+    this.#waiting = undefined;
     const { signal } = this.#receiving;
     const piece = signal.aborted ? undefined : this.#pieces.shift();
     if (piece !== undefined) {
       this.#sizeBytes -= piece.length;
       controller.enqueue(piece);
-      if (this.#sizeBytes < READ_AHEAD_BYTES) this.#incoming.resume();
-    } else if (signal.aborted) controller.error(cancelled(signal));
+      if (this.#incoming.isPaused() && this.#sizeBytes < READ_AHEAD_BYTES) this.#incoming.resume();
+    } else if (!this.#isOver) this.#waiting = controller;
+    else if (signal.aborted) controller.error(cancelled(signal));
     else if (this.#cause !== undefined) controller.error(brokenOff(this.#cause));
     else controller.close();
   }
 
   cancel(): void {
+    this.#waiting = undefined;
+    this.#pieces = [];
     this.#receiving.forget();
     this.#incoming.destroy();
-    this.#pieces = [];
   }
 
   #push(piece: Uint8Array<ArrayBuffer>): void {
-    this.#pieces.push(new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength));
-    this.#sizeBytes += piece.length;
+    const view = new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength);
+    const waiting = this.#waiting;
+    if (waiting !== undefined) {
+      this.#waiting = undefined;
+      waiting.enqueue(view);
+      return;
+    }
+    this.#pieces.push(view);
+    this.#sizeBytes += view.length;
     if (this.#sizeBytes >= READ_AHEAD_BYTES) this.#incoming.pause();
-    this.#wake();
   }
 }
 
