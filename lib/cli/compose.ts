@@ -134,11 +134,17 @@ export function localModels(
   });
 }
 
+/**
+ * How long answers of the management door may take to leave when it closes: the one to the call that asked
+ * for the end is among them, and its caller would take a cut for a refusal.
+ */
+const CONSOLE_GRACE_MS = 1_000;
+
 /** Both doors, bound. */
 export interface OpenDoors {
   readonly api: HttpServer;
   readonly console: HttpServer;
-  /** Ends both: running answers get `graceMs` milliseconds, event streams end at once. */
+  /** Ends both: running requests get `graceMs` milliseconds, event streams end at once. */
   close(graceMs: number): Promise<void>;
 }
 
@@ -175,7 +181,8 @@ export async function openDoors({ node, settings }: ComposedNode): Promise<OpenD
     console,
     async close(graceMs) {
       closing.abort();
-      await Promise.all([api.close({ graceMs }), console.close({ graceMs: 0 })]);
+      const consoleMs = Math.min(graceMs, CONSOLE_GRACE_MS);
+      await Promise.all([api.close({ graceMs }), console.close({ graceMs: consoleMs })]);
     },
   };
 }
