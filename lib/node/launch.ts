@@ -24,7 +24,9 @@ export function launchOf({ engine, model, plan, deviceNames }: LaunchParts): Lau
         contextTokens: plan.ctxSizeTotal,
         slots: plan.slots,
         promptCacheBytes: plan.promptCacheBytes,
-        ...(deviceNames.length === 0 ? {} : { devices: deviceNames }),
+        ...(plan.ctxCheckpoints === undefined ? {} : { contextCheckpoints: plan.ctxCheckpoints }),
+        // None on purpose differs from none there: the engine would otherwise take all that it has.
+        ...(engine.facts.devices.length === 0 ? {} : { devices: deviceNames }),
         ...(plan.gpuLayers === undefined ? {} : { gpuLayers: plan.gpuLayers }),
         ...(plan.ctxCheckpoints === undefined ? {} : { contextCheckpoints: plan.ctxCheckpoints }),
       },

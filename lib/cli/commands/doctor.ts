@@ -4,10 +4,10 @@ import { ensureDir, makeTempDir, removeIfAny } from "~/base/io/files.ts";
 import { formatBytes } from "~/base/units.ts";
 import { readHardware } from "~/engine/io/hardware.ts";
 import { findRunningNode } from "~/engine/io/run_dir.ts";
-import { localEngineSource } from "~/node/io/engine_source.ts";
 import { API_PORT_DEFAULT } from "~/node/settings.ts";
 import { localModels } from "../compose.ts";
 import type { CommandContext } from "../context.ts";
+import { prepareEngine } from "./engine.ts";
 
 /** The result of one check. */
 export interface Finding {
@@ -50,18 +50,8 @@ async function checkHome(homeDir: string): Promise<string> {
   return `${homeDir} can be written`;
 }
 
-async function checkEngine({ homeDir, env, config }: CommandContext): Promise<string> {
-  const binDir = env("MESH_LLM_BIN_DIR") ?? config.binDir;
-  const source = localEngineSource({
-    homeDir,
-    allowDownload: false,
-    ...(binDir === undefined || binDir === "" ? {} : { binDir }),
-  });
-  const { install, facts } = await source.prepare({
-    report: () => {},
-    onSourceFailure: () => {},
-    signal: new AbortController().signal,
-  });
+async function checkEngine(context: CommandContext): Promise<string> {
+  const { install, facts } = await prepareEngine(context);
   return `llama.cpp ${facts.version ?? "of unknown version"} from ${install.source}`;
 }
 

@@ -2,6 +2,7 @@
 import type { EngineFacts, EngineInstall } from "~/engine/install.ts";
 import { formatBytes } from "~/base/units.ts";
 import { localEngineSource } from "~/node/io/engine_source.ts";
+import type { PreparedEngine } from "~/node/ports.ts";
 import type { CommandContext } from "../context.ts";
 
 /** Flags of the command. */
@@ -12,21 +13,38 @@ export interface EngineFlags {
 
 /** Finds an engine and tells about it; with `install` it is fetched where there is none. */
 export async function engine(context: CommandContext, flags: EngineFlags): Promise<number> {
-  const binDir = flags.binDir ?? context.env("MESH_LLM_BIN_DIR") ?? context.config.binDir;
-  const source = localEngineSource({
-    homeDir: context.homeDir,
+  const { install, facts } = await prepareEngine(context, {
+    binDir: flags.binDir,
     allowDownload: flags.step === "install",
-    ...(binDir === undefined || binDir === "" ? {} : { binDir }),
-  });
-  const { install, facts } = await source.prepare({
-    report: context.report,
-    onSourceFailure: flags.step === "install" ? context.onSourceFailure : () => {},
-    signal: new AbortController().signal,
   });
   context.print(
     context.isJson ? JSON.stringify(toJson(install, facts)) : formatEngine(install, facts),
   );
   return 0;
+}
+
+/**
+ * The engine that a node of this home would use, as far as it is here already or may be fetched.
+ *
+ * @throws {UserError} when there is none
+ */
+export async function prepareEngine(
+  context: CommandContext,
+  options: { readonly binDir?: string | undefined; readonly allowDownload?: boolean } = {},
+): Promise<PreparedEngine> {
+  const { homeDir, env, config, report, onSourceFailure } = context;
+  const { allowDownload = false } = options;
+  const binDir = options.binDir ?? env("MESH_LLM_BIN_DIR") ?? config.binDir;
+  const source = localEngineSource({
+    homeDir,
+    allowDownload,
+    ...(binDir === undefined || binDir === "" ? {} : { binDir }),
+  });
+  return await source.prepare({
+    report,
+    onSourceFailure: allowDownload ? onSourceFailure : () => {},
+    signal: new AbortController().signal,
+  });
 }
 
 function toJson(install: EngineInstall, facts: EngineFacts): object {

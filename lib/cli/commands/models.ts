@@ -7,11 +7,11 @@ import { readGgufFacts } from "~/engine/io/gguf_file.ts";
 import { planMemory } from "~/engine/memory_plan.ts";
 import { CATALOGUE } from "~/models/catalogue.ts";
 import { modelDestination } from "~/models/io/fetch_model.ts";
-import { localEngineSource } from "~/node/io/engine_source.ts";
 import { LocalPlanner } from "~/node/io/launch_planner.ts";
 import type { LocalModelSource } from "~/node/io/model_source.ts";
 import { localModels } from "../compose.ts";
 import type { CommandContext } from "../context.ts";
+import { prepareEngine } from "./engine.ts";
 import { clientOf } from "./running.ts";
 
 /** Lists the models on disk, what is served, and what can be fetched by name. */
@@ -74,12 +74,7 @@ export async function plan(context: CommandContext, name: string): Promise<numbe
       `Cannot plan "${name}": its file is not here yet. Run: mesh-llm download ${name}`,
     );
   }
-  const engine = await localEngineSource({ homeDir: context.homeDir, allowDownload: false })
-    .prepare({
-      report: context.report,
-      onSourceFailure: () => {},
-      signal: new AbortController().signal,
-    });
+  const engine = await prepareEngine(context);
   const memory = await new LocalPlanner({ requested: {} }).memory(engine);
   const result = planMemory({ facts: await readGgufFacts(path), memory });
   if (context.isJson) context.print(JSON.stringify(result));
