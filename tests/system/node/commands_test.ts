@@ -1,0 +1,179 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { FAKE_MODEL, FakeNode } from "#support/fake_node.ts";
+import { runProgram } from "#support/node_process.ts";
+import { writeTinyModel } from "#support/tiny_gguf.ts";
+
+type Result = Awaited<ReturnType<typeof runProgram>>;
+
+/** Runs commands against the home of a node; two at a time keep a small machine busy enough. */
+async function runAll(fake: FakeNode, commands: readonly (readonly string[])[]): Promise<Result[]> {
+  const env = { HOME: fake.node.homeDir, MESH_LLM_BIN_DIR: fake.binDir };
+  const home = ["--home", fake.node.homeDir];
+  return await Promise.all(commands.map((words) => runProgram([...words, ...home], env)));
+}
+
+/** Data on stdout, nothing else anywhere, exit status 0. */
+function dataOf({ code, stdout, stderr }: Result): string {
+  assert.deepEqual([code, stderr], [0, ""]);
+  return stdout;
+}
+
+Deno.test("commands tell about the running node, for people and as JSON", async (t) => {
+  await using fake = await FakeNode.ready();
+  const { homeDir } = fake.node;
+
+  await t.step("status", async () => {
+    const [plain, json] = (await runAll(fake, [["status"], ["status", "--json"]])).map(dataOf);
+    assert.match(plain ?? "", /^State: +serving$/m);
+    assert.match(plain ?? "", /^Model: +tiny$/m);
+    assert.match(plain ?? "", /^Engine: +llama\.cpp 0\.7\.0 \(build 11669\) on CPU, folder /m);
+    const status = JSON.parse(json ?? "");
+    assert.equal(status["node_id"], (await fake.status()).node_id);
+    assert.deepEqual([status["llama_ready"], status["model_name"]], [true, FAKE_MODEL]);
+    assert.match(plain ?? "", new RegExp(`^API: +http://localhost:${status["api_port"]}/v1$`, "m"));
+  });
+
+  await t.step("models", async () => {
+    await Deno.mkdir(join(homeDir, "models"), { recursive: true });
+    await writeTinyModel(join(homeDir, "models", `${FAKE_MODEL}.gguf`));
+    const [plain, json] = (await runAll(fake, [["models"], ["models", "--json"]])).map(dataOf);
+    assert.match(plain ?? "", /^ {2}tiny {2}\d+ KiB .*tiny\.gguf \(served now\)$/m);
+    assert.match(plain ?? "", /^ {2}SmolLM2-135M-Instruct {2}Starter model/m);
+    const told = JSON.parse(json ?? "");
+    assert.equal(told.served, FAKE_MODEL);
+    assert.deepEqual(told["on_disk"].map(({ id }: { id: string }) => id), [FAKE_MODEL]);
+    assert.ok(told.catalogue.length > 3);
+  });
+
+  await t.step("engine", async () => {
+    const [plain, json] = (await runAll(fake, [["engine"], ["engine", "--json"]])).map(dataOf);
+    assert.match(plain ?? "", /^Version: +0\.7\.0$/m);
+    assert.match(plain ?? "", /^Build: +11669$/m);
+    assert.match(plain ?? "", /^Devices: +none: computes on the CPU$/m);
+    const told = JSON.parse(json ?? "");
+    assert.deepEqual([told.origin, told.dir, told.build], ["bin-dir", fake.binDir, 11669]);
+  });
+
+  await t.step("plan", async () => {
+    const [plain, json] = (await runAll(fake, [
+      ["plan", fake.modelPath],
+      ["plan", FAKE_MODEL, "--json"],
+    ])).map(dataOf);
+    assert.match(plain ?? "", /^\d x 2048 tokens of context, in main memory: weights .* = .*MiB$/m);
+    assert.equal(JSON.parse(json ?? "").ok, true);
+    const [absent] = await runAll(fake, [["plan", "Qwen3-8B"]]);
+    assert.equal(absent?.code, 1);
+    assert.match(absent?.stderr ?? "", /not here yet. Run: mesh-llm download Qwen3-8B/);
+  });
+
+  await t.step("doctor", async () => {
+    const [plain, json] = (await runAll(fake, [["doctor"], ["doctor", "--json"]])).map(dataOf);
+    assert.match(plain ?? "", /^ok +home folder: /m);
+    assert.match(plain ?? "", /^ok +engine: llama\.cpp 0\.7\.0 from folder /m);
+    assert.match(
+      plain ?? "",
+      new RegExp(`a node of this home runs, process ${fake.node.pid}$`, "m"),
+    );
+    const findings: { isGood: boolean }[] = JSON.parse(json ?? "");
+    assert.ok(findings.length >= 5 && findings.every(({ isGood }) => isGood));
+  });
+
+  await t.step("doctor says what to do about what does not work", async () => {
+    const env = { HOME: homeDir, MESH_LLM_BIN_DIR: "/nowhere" };
+    const { code, stdout } = await runProgram(["doctor", "--home", homeDir], env);
+    assert.equal(code, 1);
+    assert.match(stdout, /^PROBLEM engine: .*"\/nowhere": there is no such folder$/m);
+  });
+
+  await t.step("drop", async () => {
+    const [wrong] = await runAll(fake, [["drop", "other"]]);
+    assert.equal(wrong?.code, 1);
+    assert.match(wrong?.stderr ?? "", /Cannot drop "other".*it serves "tiny"/);
+    const [json] = (await runAll(fake, [["drop", "TINY.gguf", "--json"]])).map(dataOf);
+    assert.deepEqual(JSON.parse(json ?? ""), { dropped: "TINY.gguf" });
+    assert.equal((await fake.status()).node_status, "idle");
+  });
+});
+
+Deno.test("commands about a node that does not run say so and end with 1", async () => {
+  const home = await Deno.makeTempDir({ prefix: "mesh-llm-empty-" });
+  const silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const port = String(silent.addr.port);
+  silent.close();
+  const run = (...words: string[]) => runProgram([...words, "--home", home, "--console", port]);
+  const results = await Promise.all([run("status"), run("stop"), run("drop", "tiny")]);
+  for (const { code, stdout, stderr } of results) {
+    assert.deepEqual([code, stdout], [1, ""]);
+    assert.match(stderr, /^mesh-llm: [^\n]+\n$/);
+  }
+  await Deno.remove(home, { recursive: true });
+});
+
+const WRONG: readonly (readonly [words: readonly string[], told: RegExp])[] = [
+  [["--prot", "80"], /--port/],
+  [["frobnicate"], /frobnicate/],
+  [["staus"], /status/],
+  [["--port", "70000"], /65,?535/],
+  [["serve", "--log-level", "loud"], /loud/],
+  [["plan"], /MODEL/],
+  [["engine", "remove"], /install/],
+  [["--api-key", "short"], /fewer than 8 characters/],
+  [["--listen-all"], /Refusing --listen-all without an API key.*--api-key/],
+  [["--join", "token"], /--join is not available: this version does not support/],
+  [["--client"], /--client is not available/],
+  [["--auto"], /--auto is not available/],
+  [["--split"], /--split is not available/],
+  [["--draft", "x.gguf"], /--draft is not available/],
+  [["--publish"], /--publish is not available/],
+  [["--model", "a", "--model", "b"], /A second --model is not available/],
+  [["members"], /mesh-llm members is not available/],
+  [["invite"], /mesh-llm invite is not available/],
+  [["discover"], /mesh-llm discover is not available/],
+];
+
+Deno.test("wrong usage, and what is not built yet, end with 2 and a word of advice", async () => {
+  const home = await Deno.makeTempDir({ prefix: "mesh-llm-wrong-" });
+  const env = { HOME: home, MESH_LLM_HOME: home };
+  // A few at a time: each is a process of its own.
+  for (let at = 0; at < WRONG.length; at += 4) {
+    await Promise.all(
+      WRONG.slice(at, at + 4).map(async ([words, told]) => {
+        const { code, stdout, stderr } = await runProgram(words, env);
+        assert.deepEqual([code, stdout], [2, ""], `${words.join(" ")}: ${stderr}`);
+        assert.match(stderr, told);
+        assert.doesNotMatch(stderr, /should not happen/);
+      }),
+    );
+  }
+  await Deno.remove(home, { recursive: true });
+});
+
+Deno.test("--help and --version go to stdout and end with 0", async () => {
+  const [help, version, completion] = await Promise.all([
+    runProgram(["--help"]),
+    runProgram(["--version"]),
+    runProgram(["completion", "bash"]),
+  ]);
+  assert.deepEqual([help.code, version.code, completion.code], [0, 0, 0]);
+  for (const word of ["mesh-llm status --json", "--listen-all", "doctor", "--ctx-size"]) {
+    assert.ok(help.stdout.includes(word), word);
+  }
+  assert.match(version.stdout, /\d+\.\d+\.\d+/);
+  assert.match(completion.stdout, /complete/);
+});
+
+Deno.test("--json announces each step as one JSON line", async () => {
+  await using fake = await FakeNode.start({ args: ["--json", "--log-format", "json"] });
+  const { node } = fake;
+  await node.line('{"event":"ready"');
+  const events = node.stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(events.map(({ event }) => event), ["pid", "api", "console", "ready"]);
+  assert.equal(events[0].pid, node.pid);
+  assert.equal(events[3].model, FAKE_MODEL);
+  const models = await (await fetch(`${events[1].url}/models`)).json();
+  assert.equal(models.data[0].id, FAKE_MODEL);
+  assert.equal((await node.stop()).code, 0);
+  // Logs on stderr are JSON lines too.
+  for (const line of node.stderr.trimEnd().split("\n")) JSON.parse(line);
+});
