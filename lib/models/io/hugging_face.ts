@@ -109,17 +109,19 @@ async function askOnce(url: string, { headers, signal }: AskOptions): Promise<Re
     const reason = patience.signal.aborted
       ? `no answer within ${ANSWER_TIMEOUT_MS / 1000} s`
       : innermost(cause);
-    throw new UserError(`It cannot be reached: ${reason}`, { cause });
+    throw new UserError(`${new URL(url).host} cannot be reached: ${reason}`, { cause });
   } finally {
     clearTimeout(timer);
   }
 }
 
 /** The last cause of what `fetch` threw, without the URL that it repeats. */
+/** The last words of a chain of causes, which the runtime joins with colons: what really went wrong. */
 function innermost(thrown: unknown): string {
   let cause = thrown;
   while (cause instanceof Error && cause.cause instanceof Error) cause = cause.cause;
-  return messageOf(cause).replaceAll(/\s*\(https?:\/\/[^)]*\)/g, "").split("\n", 1)[0] ?? "";
+  const line = messageOf(cause).replaceAll(/\s*\(https?:\/\/[^)]*\)/g, "").split("\n", 1)[0] ?? "";
+  return line.split(": ").at(-1) ?? line;
 }
 
 function refuseIfMissing(
