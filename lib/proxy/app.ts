@@ -48,7 +48,7 @@ export interface ProxyLimits {
 }
 
 /** The limits of a node. */
-export const PROXY_LIMITS: ProxyLimits = {
+const PROXY_LIMITS: ProxyLimits = {
   body: BODY_LIMITS,
   // Eight of the largest; text requests never come near.
   bodiesBytesMax: 512 * 1024 * 1024,

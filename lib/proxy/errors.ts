@@ -13,7 +13,7 @@ import type { JsonObject, JsonValue } from "../base/json.ts";
 export type Dialect = "openai" | "anthropic";
 
 /** Every `code` of the door, with its status. */
-export const ERROR_STATUS = {
+const ERROR_STATUS = {
   invalid_json: 400,
   model_required: 400,
   invalid_request_error: 400,

@@ -9,8 +9,12 @@
  * @module
  */
 import type http from "node:http";
+import { getLogger } from "@logtape/logtape";
+import { messageOf } from "../errors.ts";
 import type { BodySink, DoorEnv, IncomingBody } from "../http_door.ts";
 import type { HttpLimits } from "./http_server.ts";
+
+const log = getLogger(["mesh-llm", "base"]);
 
 /** First probes after a FIN: quick, since most FINs are clients that left. */
 const PROBE_QUICK_MS = 100;
@@ -123,9 +127,10 @@ export class Exchange implements DoorEnv, IncomingBody {
   async answer(request: Request, fetch: Fetch): Promise<Response> {
     try {
       await this.#send(await fetch(request, this));
-    } catch {
+    } catch (error) {
       // The app answers its own errors: what arrives here is a broken stream or a defect, and
       // cutting the connection is the one way left to tell.
+      log.debug("Cut a connection: {error}", { error: messageOf(error) });
       this.#outgoing.destroy();
     }
     return Exchange.sent;

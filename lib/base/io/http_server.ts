@@ -34,7 +34,7 @@ export interface HttpLimits {
 }
 
 /** The limits of a node. */
-export const HTTP_LIMITS: HttpLimits = {
+const HTTP_LIMITS: HttpLimits = {
   headBytesMax: 32 * 1024,
   headMs: 30_000,
   idleMs: 75_000,

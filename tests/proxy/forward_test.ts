@@ -1,0 +1,141 @@
+import assert from "node:assert/strict";
+import { MemoryUpstream, nowhere } from "#support/memory_upstream.ts";
+import { TestCall } from "#support/test_call.ts";
+import { TestTable } from "#support/test_door.ts";
+import { ClientGoneError } from "~/proxy/call.ts";
+import { DoorError } from "~/proxy/errors.ts";
+import { BusyCounts, forward, type Forwarded } from "~/proxy/forward.ts";
+import type { UpstreamRequest } from "~/proxy/ports.ts";
+
+const REQUEST: UpstreamRequest = {
+  method: "POST",
+  path: "/v1/completions",
+  headers: new Headers(),
+};
+
+interface Setup {
+  readonly table: TestTable;
+  readonly busy: BusyCounts;
+  readonly test: TestCall;
+  readonly run: () => Promise<Forwarded>;
+}
+
+function setup(): Setup {
+  const table = new TestTable();
+  const busy = new BusyCounts();
+  const test = new TestCall();
+  const options = { call: test.call, modelId: "m", table, busy };
+  return { table, busy, test, run: () => forward(REQUEST, options) };
+}
+
+function bytes(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(text);
+}
+
+async function failureOf(run: () => Promise<unknown>): Promise<DoorError> {
+  const error = await run().then(() => undefined, (thrown) => thrown);
+  assert.ok(error instanceof DoorError);
+  return error;
+}
+
+Deno.test("forward() prefers a target with a free slot to a better one without", async () => {
+  const { table, busy, run } = setup();
+  const [best, next] = [new MemoryUpstream(), new MemoryUpstream()];
+  table.serve("m", best, { slots: 1, nodeId: "best" });
+  table.alsoServe("m", { nodeId: "next", upstream: next, slots: 1 });
+  const done = busy.add(best);
+  void next.script({ whole: bytes("{}") });
+  assert.equal((await run()).target.nodeId, "next");
+  done();
+  void best.script({ whole: bytes("{}") });
+  assert.equal((await run()).target.nodeId, "best");
+});
+
+Deno.test("BusyCounts counts each request out once", () => {
+  const busy = new BusyCounts();
+  const done = busy.add(nowhere);
+  busy.add(nowhere);
+  done();
+  done();
+  assert.equal(busy.of(nowhere), 1);
+});
+
+Deno.test("forward() stops trying when the client leaves", async () => {
+  const { table, test, run } = setup();
+  const silent = new MemoryUpstream();
+  const second = new MemoryUpstream();
+  table.serve("m", silent);
+  table.alsoServe("m", { nodeId: "b", upstream: second, slots: 1 });
+  const seen = silent.script({ isSilent: true });
+  const running = run();
+  await seen;
+  test.leave();
+  await assert.rejects(running, ClientGoneError);
+  assert.equal(second.seen.length, 0);
+});
+
+Deno.test("forward() reads an error answer whole, in pieces too", async () => {
+  const { table, run } = setup();
+  const engine = new MemoryUpstream();
+  table.serve("m", engine);
+  void engine.script({
+    status: 400,
+    async *pieces() {
+      yield bytes('{"error":');
+      await Promise.resolve();
+      yield bytes('{"message":"bad"}}');
+    },
+  });
+  assert.deepEqual((await run()).error, { error: { message: "bad" } });
+});
+
+Deno.test("forward() does not read an endless error answer", async () => {
+  const { table, run } = setup();
+  const engine = new MemoryUpstream();
+  table.serve("m", engine);
+  const seen = engine.script({
+    status: 500,
+    async *pieces() {
+      for (;;) {
+        await Promise.resolve();
+        yield new Uint8Array(16 * 1024);
+      }
+    },
+  });
+  const { error, response } = await run();
+  assert.deepEqual([error, response.status], [undefined, 500]);
+  await (await seen).cancelled;
+});
+
+Deno.test("forward() tries the next target when one is still loading", async () => {
+  const { table, run } = setup();
+  const [loading, ready] = [new MemoryUpstream(), new MemoryUpstream()];
+  table.serve("m", loading);
+  table.alsoServe("m", { nodeId: "b", upstream: ready, slots: 1 });
+  const body = '{"error":{"message":"Loading model","type":"unavailable_error","code":503}}';
+  void loading.script({ status: 503, whole: bytes(body) });
+  void ready.script({ whole: bytes("{}") });
+  assert.equal((await run()).target.nodeId, "b");
+});
+
+Deno.test("forward() says that a model loads when its only target says so", async () => {
+  const { table, run } = setup();
+  const engine = new MemoryUpstream();
+  table.serve("m", engine);
+  table.loadingModels = [{ id: "m", phase: "restarting", percent: 5 }];
+  const body = '{"error":{"message":"Loading model","type":"unavailable_error","code":503}}';
+  void engine.script({ status: 503, whole: bytes(body) });
+  const error = await failureOf(run);
+  assert.equal(error.code, "model_loading");
+  assert.match(error.message, /restarting \(5 %\)/);
+});
+
+Deno.test("forward() answers for a model without targets as a new request would be", async () => {
+  const { table, run } = setup();
+  assert.equal((await failureOf(run)).code, "no_host");
+  table.loadingModels = [{ id: "m", phase: "restarting" }];
+  assert.equal((await failureOf(run)).code, "model_loading");
+  table.serve("m", nowhere);
+  table.targetsOf.set("m", []);
+  assert.equal((await failureOf(run)).code, "upstream_failed");
+});
