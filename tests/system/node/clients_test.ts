@@ -81,7 +81,7 @@ Deno.test("beyond the queue's bound clients are told when to come back", async (
   const controller = new AbortController();
   const asked = Array.from({ length: 1 + QUEUE_MAX }, () => askAndLeave(fake, controller));
   await until(async () => (await fake.status()).queued_requests === QUEUE_MAX, "a full queue");
-  assert.equal((await fake.record()).active, 1);
+  await until(async () => (await fake.record()).active === 1, "the engine at work on one");
 
   await t.step("429 with Retry-After, at once", async () => {
     const response = await fake.chat();

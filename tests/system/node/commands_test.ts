@@ -66,6 +66,11 @@ Deno.test("commands tell about the running node, for people and as JSON", async 
     assert.equal(absent?.code, 1);
     assert.match(absent?.stderr ?? "", /not here yet. Run: mesh-llm download Qwen3-8B/);
   });
+});
+
+Deno.test("commands that change or judge say what they did or found", async (t) => {
+  await using fake = await FakeNode.ready();
+  const { homeDir } = fake.node;
 
   await t.step("doctor", async () => {
     const [plain, json] = (await runAll(fake, [["doctor"], ["doctor", "--json"]])).map(dataOf);
