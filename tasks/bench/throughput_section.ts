@@ -1,6 +1,6 @@
 /** How many requests go through the program, what each costs, and who else is heard meanwhile. */
 import { type Bar, type Figure, type FigureHead, figureOf } from "./figures.ts";
-import type { ThroughputResult } from "./jobs.ts";
+import type { ProbeJob, ProbeResult, ThroughputResult } from "./jobs.ts";
 import { LoadProcess } from "./load_process.ts";
 import { Program, trivialEngine } from "./program.ts";
 import type { Shape } from "./requests.ts";
@@ -23,20 +23,31 @@ interface Mix {
   readonly shape: Shape;
   readonly clients: number;
   readonly ratioBar?: Bar;
+  /** On the 99th percentile of pages asked for meanwhile. */
+  readonly pageBar?: Bar;
 }
 
 const MIXES: readonly Mix[] = [
   { name: "small, 16 clients", shape: "small", clients: 16 },
-  { name: "small, 64 clients", shape: "small", clients: 64, ratioBar: RATIO_BAR },
-  { name: "64-chunk streams, 64 clients", shape: "stream", clients: 64 },
+  {
+    name: "small, 64 clients",
+    shape: "small",
+    clients: 64,
+    ratioBar: RATIO_BAR,
+    pageBar: PAGE_BAR,
+  },
+  { name: "64-chunk streams, 64 clients", shape: "stream", clients: 64, pageBar: PAGE_BAR },
 ];
 
 /** One round of one mix. */
 interface RoundResult {
   readonly direct: ThroughputResult;
   readonly through: ThroughputResult;
+  /** Times of pages while the load goes through the program. */
   readonly modelsMs: readonly number[];
   readonly statusMs: readonly number[];
+  /** Times of a page of the engine while the load goes there: what the busy machine alone takes. */
+  readonly floorMs: readonly number[];
 }
 
 /** Measures rates. */
@@ -77,16 +88,20 @@ class Bench {
       await this.#runLoad(mix, "engine", WARMUP_MS);
       await this.#runLoad(mix, "api", WARMUP_MS);
     }
-    await this.#probe(WARMUP_MS);
+    await this.#probePages(WARMUP_MS);
   }
 
   async round(mix: Mix, durationMs: number): Promise<RoundResult> {
-    const direct = await this.#runLoad(mix, "engine", durationMs);
+    const { engine } = this.#program;
+    const [direct, [floorMs = []]] = await Promise.all([
+      this.#runLoad(mix, "engine", durationMs),
+      this.#probe([{ target: engine, path: "/health" }], durationMs),
+    ]);
     const [through, [modelsMs = [], statusMs = []]] = await Promise.all([
       this.#runLoad(mix, "api", durationMs),
-      this.#probe(durationMs),
+      this.#probePages(durationMs),
     ]);
-    return { direct, through, modelsMs, statusMs };
+    return { direct, through, modelsMs, statusMs, floorMs };
   }
 
   async #runLoad(mix: Mix, way: "engine" | "api", durationMs: number): Promise<ThroughputResult> {
@@ -100,15 +115,15 @@ class Bench {
     });
   }
 
-  async #probe(durationMs: number): Promise<readonly (readonly number[])[]> {
+  async #probePages(durationMs: number): Promise<ProbeResult["pagesMs"]> {
     const { api, console } = this.#program;
-    const result = await this.#prober.run({
-      kind: "probe",
-      pages: [{ target: api, path: "/v1/models" }, { target: console, path: "/api/status" }],
-      durationMs,
-      pauseMs: PROBE_PAUSE_MS,
-    });
-    return result.pagesMs;
+    const pages = [{ target: api, path: "/v1/models" }, { target: console, path: "/api/status" }];
+    return await this.#probe(pages, durationMs);
+  }
+
+  async #probe(pages: ProbeJob["pages"], durationMs: number): Promise<ProbeResult["pagesMs"]> {
+    const job = { kind: "probe", pages, durationMs, pauseMs: PROBE_PAUSE_MS } as const;
+    return (await this.#prober.run(job)).pagesMs;
   }
 }
 
@@ -144,26 +159,34 @@ export function figuresOf(mix: Mix, rounds: readonly RoundResult[]): Figure[] {
       { name: "errors", unit: "", bar: NO_ERRORS },
       rounds.map(({ direct, through }) => direct.errors + through.errors),
     ),
-    ...pageFigures(mix, "/v1/models", rounds.map(({ modelsMs }) => modelsMs)),
-    ...pageFigures(mix, "/api/status", rounds.map(({ statusMs }) => statusMs)),
+    ...pageFigures(
+      mix,
+      { what: "/v1/models meanwhile", bar: mix.pageBar },
+      rounds.map(({ modelsMs }) => modelsMs),
+    ),
+    ...pageFigures(
+      mix,
+      { what: "/api/status meanwhile", bar: mix.pageBar },
+      rounds.map(({ statusMs }) => statusMs),
+    ),
+    ...pageFigures(
+      mix,
+      { what: "page of the engine, direct", bar: undefined },
+      rounds.map(({ floorMs }) => floorMs),
+    ),
   ];
 }
 
 function pageFigures(
   mix: Mix,
-  path: string,
+  { what, bar }: { readonly what: string; readonly bar: Bar | undefined },
   rounds: readonly (readonly number[])[],
 ): Figure[] {
   const samples = rounds.reduce((sum, round) => sum + round.length, 0);
-  const make = (label: string, share: number, bar: { readonly bar?: Bar }) =>
+  const make = (label: string, share: number, judged: { readonly bar?: Bar }) =>
     figureOf(
-      {
-        section: "throughput",
-        name: `${mix.name}: ${path} meanwhile, ${label}`,
-        unit: "ms",
-        ...bar,
-      },
+      { section: "throughput", name: `${mix.name}: ${what}, ${label}`, unit: "ms", ...judged },
       { values: rounds.map((round) => percentile(round, share)), samples },
     );
-  return [make("p50", 0.5, {}), make("p99", 0.99, { bar: PAGE_BAR })];
+  return [make("p50", 0.5, {}), make("p99", 0.99, bar === undefined ? {} : { bar })];
 }

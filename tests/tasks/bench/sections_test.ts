@@ -48,8 +48,9 @@ Deno.test("throughput figures compare rates of one round and count every error",
     shape: "small",
     clients: 64,
     ratioBar: { kind: "at-least", value: 0.12 },
+    pageBar: { kind: "at-most", value: 10 },
   } as const;
-  const pages = { modelsMs: [1, 2, 3], statusMs: [4, 40] };
+  const pages = { modelsMs: [1, 2, 3], statusMs: [4, 40], floorMs: [7] };
   const figures = throughputFigures(mix, [
     { direct: run(1000), through: run(200), ...pages },
     { direct: run(500), through: run(100, 1), ...pages },
@@ -63,12 +64,13 @@ Deno.test("throughput figures compare rates of one round and count every error",
   assert.equal(named(figures, "small: /v1/models meanwhile, p50").median, 2);
   assert.equal(passes(named(figures, "small: /v1/models meanwhile, p99")), true);
   assert.equal(passes(named(figures, "small: /api/status meanwhile, p99")), false);
+  assert.equal(passes(named(figures, "small: page of the engine, direct, p99")), undefined);
 });
 
 Deno.test("throughput figures of a run in which nothing was answered are no division by zero", () => {
   const mix = { name: "small", shape: "small", clients: 64 } as const;
   const figures = throughputFigures(mix, [
-    { direct: run(10), through: run(0, 5), modelsMs: [1], statusMs: [1] },
+    { direct: run(10), through: run(0, 5), modelsMs: [1], statusMs: [1], floorMs: [1] },
   ]);
   assert.equal(named(figures, "small: share of direct").median, 0);
   assert.ok(Number.isFinite(named(figures, "small: CPU per request").median));
