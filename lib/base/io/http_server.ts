@@ -47,6 +47,8 @@ const HTTP_LIMITS: HttpLimits = {
 const HEAD_CHECK_MS = 1_000;
 /** How long a client that sent rubbish may take to read its 400. */
 const REFUSAL_MS = 1_000;
+/** How long cut connections may take to be gone: Deno 2.4 does not tell of them, and would wait for ever. */
+const CUT_MS = 1_000;
 /** Port 0 twice: the same free port on both loopback addresses is found at once nearly always. */
 const FREE_PORT_TRIES = 10;
 
@@ -145,11 +147,14 @@ class DoorServer implements HttpServer {
       if (exchanges.size === 0 || options.graceMs <= 0) socket.destroy();
       for (const exchange of exchanges) exchange.closeAfter();
     }
+    const { promise: gaveUp, resolve: giveUp } = Promise.withResolvers<void>();
     const cut = setTimeout(() => {
       for (const socket of this.#connections.keys()) socket.destroy();
     }, options.graceMs);
-    await Promise.all(closed);
+    const end = setTimeout(giveUp, options.graceMs + CUT_MS);
+    await Promise.race([Promise.all(closed), gaveUp]);
     clearTimeout(cut);
+    clearTimeout(end);
   }
 
   /** Both loopback addresses, since `localhost` means either; machines without IPv6 have one. */
