@@ -28,7 +28,6 @@ export function launchOf({ engine, model, plan, deviceNames }: LaunchParts): Lau
         // None on purpose differs from none there: the engine would otherwise take all that it has.
         ...(engine.facts.devices.length === 0 ? {} : { devices: deviceNames }),
         ...(plan.gpuLayers === undefined ? {} : { gpuLayers: plan.gpuLayers }),
-        ...(plan.ctxCheckpoints === undefined ? {} : { contextCheckpoints: plan.ctxCheckpoints }),
       },
     },
     model: {

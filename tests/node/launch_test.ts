@@ -23,8 +23,10 @@ const FACTS = {
   contextLength: 8192,
 } as GgufFacts;
 
+const GPU = { name: "CUDA0", description: "a GPU", totalBytes: 2, freeBytes: 1 };
+
 function partsOf(
-  changes: { plan?: Partial<MemoryPlan>; deviceNames?: string[] } = {},
+  changes: { plan?: Partial<MemoryPlan>; deviceNames?: string[]; hasGpu?: boolean } = {},
 ): LaunchParts {
   return {
     engine: {
@@ -34,7 +36,7 @@ function partsOf(
         dir: "/bin",
         server: { command: "/bin/llama-server", leadingArgs: [], env: {} },
       },
-      facts: { flags: new Set(["--model"]), devices: [] },
+      facts: { flags: new Set(["--model"]), devices: changes.hasGpu === true ? [GPU] : [] },
     },
     model: { id: "tiny", path: "/models/tiny.gguf", sizeBytes: 99, facts: FACTS },
     plan: { ...PLAN, ...changes.plan },
@@ -57,11 +59,17 @@ Deno.test("launchOf() tells the engine the sum of all slots, and clients the con
 });
 
 Deno.test("launchOf() names devices, layers and checkpoints only where the plan has them", () => {
-  const parts = partsOf({ plan: { gpuLayers: 31, ctxCheckpoints: 4 }, deviceNames: ["CUDA0"] });
+  const plan31 = { gpuLayers: 31, ctxCheckpoints: 4 };
+  const parts = partsOf({ plan: plan31, deviceNames: ["CUDA0"], hasGpu: true });
   const { plan } = launchOf(parts).launch;
   assert.deepEqual(plan.devices, ["CUDA0"]);
   assert.equal(plan.gpuLayers, 31);
   assert.equal(plan.contextCheckpoints, 4);
+});
+
+Deno.test("launchOf() keeps a model off accelerators that nobody wanted", () => {
+  assert.deepEqual(launchOf(partsOf({ hasGpu: true })).launch.plan.devices, []);
+  assert.equal(launchOf(partsOf()).launch.plan.devices, undefined);
 });
 
 Deno.test("launchOf() gives clients the facts of the file, and none that it does not state", () => {
