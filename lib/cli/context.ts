@@ -1,7 +1,7 @@
 /** What every command works with: where things are, and where its words go. */
 import { join } from "node:path";
 import process from "node:process";
-import { UserError } from "~/base/errors.ts";
+import { messageOf, UserError } from "~/base/errors.ts";
 import { readTextBounded, readTextIfAny } from "~/base/io/files.ts";
 import type { ReportProgress, ReportSourceFailure } from "~/base/progress.ts";
 import type { CommonFlags } from "./flags.ts";
@@ -45,9 +45,7 @@ export function processEnv(name: string): string | undefined {
 /** Prepares a command: finds its home, reads `config.json`, sends logs to stderr. */
 export async function openContext(flags: CommonFlags): Promise<CommandContext> {
   const homeDir = resolveHomeDir(flags, processEnv);
-  const configPath = join(homeDir, "config.json");
-  const configText = await readTextIfAny(configPath, CONFIG_BYTES_MAX);
-  const config = configText === undefined ? {} : parseConfig(configText, configPath);
+  const config = await readConfig(join(homeDir, "config.json"));
   await configureLogging({
     level: flags.logLevel ?? "info",
     format: flags.logFormat ?? "text",
@@ -69,6 +67,14 @@ export async function openContext(flags: CommonFlags): Promise<CommandContext> {
     }),
     onSourceFailure: (source, reason) => tell(`${source} did not work: ${reason}`),
   };
+}
+
+/** @throws {UserError} when there is a file that cannot be read or used */
+async function readConfig(path: string): Promise<ConfigFile> {
+  const text = await readTextIfAny(path, CONFIG_BYTES_MAX).catch((cause) => {
+    throw new UserError(`Cannot read ${path}: ${messageOf(cause)}`, { cause });
+  });
+  return text === undefined ? {} : parseConfig(text, path);
 }
 
 /** Writes at once where it can; a reader that went away (`| head`) is no error of ours. */
@@ -93,7 +99,7 @@ export async function readApiKeys(flagKeys: readonly string[], env: Env): Promis
 
 async function readKeyFile(path: string): Promise<string[]> {
   const text = await readTextBounded(path, KEY_FILE_BYTES_MAX).catch((cause) => {
-    throw new UserError(`Cannot read API keys from ${path}: ${(cause as Error).message}`, {
+    throw new UserError(`Cannot read API keys from ${path}: ${messageOf(cause)}`, {
       cause,
       exitCode: 2,
     });

@@ -2,10 +2,11 @@
 import { getLogger } from "@logtape/logtape";
 import { messageOf, UserError } from "~/base/errors.ts";
 import { ensureDir } from "~/base/io/files.ts";
-import { openRunDir } from "~/engine/io/run_dir.ts";
+import { openRunDir, type RunDir } from "~/engine/io/run_dir.ts";
 import type { LocalModel } from "~/node/local_model.ts";
 import type { SlotState } from "~/node/model_slot.ts";
 import { DRAIN_MS, logSlot } from "~/node/node.ts";
+import type { NodeSettings } from "~/node/settings.ts";
 import { type Announcement, formatAnnouncement } from "../announce.ts";
 import { type ComposedNode, composeNode, type OpenDoors, openDoors } from "../compose.ts";
 import { type CommandContext, readApiKeys } from "../context.ts";
@@ -20,8 +21,7 @@ export async function serve(context: CommandContext, flags: ServeFlags): Promise
   const { env, config } = context;
   const apiKeys = await readApiKeys(flags.apiKeys, env);
   const settings = resolveSettings({ flags, env, config, apiKeys });
-  await ensureDir(settings.homeDir, 0o700);
-  const runDir = await openRunDir(settings.homeDir, { isEphemeral: settings.isEphemeral });
+  const runDir = await openHome(settings);
   const announce = (announcement: Announcement): void =>
     context.print(formatAnnouncement(announcement, context.isJson));
   using stop = new StopRequest();
@@ -61,6 +61,20 @@ function surviveRejections(): Disposable {
   return {
     [Symbol.dispose]: () => globalThis.removeEventListener("unhandledrejection", onRejection),
   };
+}
+
+/** @throws {UserError} when another node has the home, or nothing can be kept there */
+async function openHome({ homeDir, isEphemeral }: NodeSettings): Promise<RunDir> {
+  try {
+    await ensureDir(homeDir, 0o700);
+    return await openRunDir(homeDir, { isEphemeral });
+  } catch (cause) {
+    if (cause instanceof UserError) throw cause;
+    const reason = messageOf(cause);
+    throw new UserError(`Cannot use ${homeDir} as home: ${reason}; choose another with --home`, {
+      cause,
+    });
+  }
 }
 
 interface Run {

@@ -182,3 +182,21 @@ Deno.test("--json announces each step as one JSON line", async () => {
   // Logs on stderr are JSON lines too.
   for (const line of node.stderr.trimEnd().split("\n")) JSON.parse(line);
 });
+
+Deno.test("a home that cannot be one is refused with a sentence, by every command", async () => {
+  const dir = await Deno.makeTempDir({ prefix: "mesh-llm-file-home-" });
+  const file = join(dir, "file");
+  await Deno.writeTextFile(file, "not a folder");
+  await Deno.writeTextFile(join(dir, "run"), "not a folder either");
+  const ports = ["--port", "0", "--console", "0"];
+  const results = await Promise.all([
+    runProgram(["serve", "--home", join(file, "home"), ...ports]),
+    runProgram(["serve", "--home", dir, ...ports]),
+    runProgram(["doctor", "--home", join(file, "home")]),
+  ]);
+  for (const { code, stdout, stderr } of results) {
+    assert.deepEqual([code, stdout], [1, ""]);
+    assert.match(stderr, /^mesh-llm: Cannot [^\n]+\n$/);
+  }
+  await Deno.remove(dir, { recursive: true });
+});
