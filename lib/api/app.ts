@@ -22,7 +22,7 @@ import type { ManagedNode } from "./ports.ts";
 const log = getLogger(["mesh-llm", "api"]);
 
 /** Followers of `/api/events` at once: browser tabs and scripts of one person, with room. */
-export const FOLLOWERS_MAX = 32;
+const FOLLOWERS_MAX = 32;
 /** When one who found all places taken may ask again, in seconds. */
 const FOLLOWERS_RETRY_S = 5;
 const MODELS_PATH = "/api/models/";

@@ -11,7 +11,7 @@ const NAME = string({ metavar: "NAME" });
 const DIR = string({ metavar: "DIR" });
 
 /** Levels of `--log-level`, most talkative first. */
-export const LOG_LEVELS = ["trace", "debug", "info", "warning", "error", "fatal"] as const;
+const LOG_LEVELS = ["trace", "debug", "info", "warning", "error", "fatal"] as const;
 
 /** Flags that every command takes. */
 const COMMON = object({

@@ -27,7 +27,7 @@ export interface LoggingOptions {
 }
 
 /** Builds the sink: formats, redacts, writes. */
-export function logSink({ format, write }: Pick<LoggingOptions, "format" | "write">): Sink {
+function logSink({ format, write }: Pick<LoggingOptions, "format" | "write">): Sink {
   const formatter = redactByPattern(
     format === "json" ? getJsonLinesFormatter({ properties: "flatten" }) : textFormatter(),
     [JWT_PATTERN, BEARER_PATTERN],

@@ -11,7 +11,7 @@ import type { FinishedRequest } from "~/proxy/events.ts";
 const log = getLogger(["mesh-llm", "node"]);
 
 /** Events kept for those who come back: some minutes of a busy node, some 100 kB at most. */
-export const REPLAY_EVENTS_MAX = 256;
+const REPLAY_EVENTS_MAX = 256;
 
 /** Told of each event; must be quick. */
 export type EventListener = (event: NumberedEvent) => void;

@@ -15,7 +15,7 @@ export interface LocalEngineOptions {
 }
 
 /** File in the home that keeps what engines said about themselves. */
-export function engineFactsPath(homeDir: string): string {
+function engineFactsPath(homeDir: string): string {
   return join(homeDir, "engine", "facts.json");
 }
 
