@@ -1,21 +1,21 @@
 /**
  * Carries requests to an HTTP server on this machine: llama-server.
  *
- * `node:http` with kept connections, since it adds half the delay of `fetch`. The difficulty is kept
- * connections: the server may close an idle one at the very moment when it is used again. Idle
- * connections are therefore dropped before the server would, and a request that fails on a used
- * connection without any byte of an answer is sent once more on a new one.
+ * Connections are kept. The difficulty is that the server may close an idle one at the very moment
+ * when it is used again: idle connections are dropped before the server would, and a request that
+ * fails on a used connection without any byte of an answer is sent once more on a new one.
  *
  * @module
  */
-import http from "node:http";
 import { messageOf } from "../../base/errors.ts";
+import { joined, type ResponseHead } from "../http1_response.ts";
 import {
   type Upstream,
   UpstreamError,
   type UpstreamRequest,
   type UpstreamResponse,
 } from "../ports.ts";
+import { EngineConnection } from "./engine_connection.ts";
 
 /** llama-server closes idle connections after 5 s. */
 const IDLE_MS_MAX = 4_000;
@@ -23,19 +23,6 @@ const IDLE_MS_MAX = 4_000;
 const IDLE_CONNECTIONS_MAX = 64;
 /** Answers up to this size are handed over whole: most error answers and short completions. */
 const WHOLE_BYTES_MAX = 64 * 1024;
-/** How far a stream is read ahead of a slow client. */
-const READ_AHEAD_BYTES = 64 * 1024;
-/** Largest head of an answer; llama-server's has about 300 bytes. */
-const HEAD_BYTES_MAX = 32 * 1024;
-/** Codes of failures in which no server has seen anything of the request. */
-const CONNECT_FAILURES = new Set([
-  "ECONNREFUSED",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "EADDRNOTAVAIL",
-  "ETIMEDOUT",
-  "ENOTFOUND",
-]);
 /** Headers of one connection: never passed on (RFC 9110, 7.6.1), nor is what the door itself says. */
 const DROPPED_HEADERS = new Set([
   "connection",
@@ -49,6 +36,7 @@ const DROPPED_HEADERS = new Set([
   "set-cookie",
   "server",
 ]);
+const ENCODER = new TextEncoder();
 
 /** Where to send requests. */
 export interface HttpUpstreamOptions {
@@ -59,72 +47,121 @@ export interface HttpUpstreamOptions {
   readonly host?: string;
 }
 
+interface IdleConnection {
+  readonly connection: EngineConnection;
+  readonly sinceMs: number;
+}
+
 /** The connections to one server. */
 export class HttpUpstream implements Upstream {
   readonly #options: HttpUpstreamOptions;
-  readonly #kept = new http.Agent({
-    keepAlive: true,
-    maxFreeSockets: IDLE_CONNECTIONS_MAX,
-    scheduling: "lifo",
-    timeout: IDLE_MS_MAX,
-  });
-  readonly #fresh = new http.Agent({ keepAlive: false });
+  /** Used last, taken first: the others grow old and are dropped. */
+  readonly #idle: IdleConnection[] = [];
+  #sweep: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: HttpUpstreamOptions) {
     this.#options = options;
   }
 
   async send(request: UpstreamRequest, signal: AbortSignal): Promise<UpstreamResponse> {
+    if (signal.aborted) throw cancelled(signal);
+    const kept = this.#takeIdle();
+    if (kept === undefined) {
+      return await this.#attempt(request, signal, await this.#connect(signal));
+    }
     try {
-      return await this.#attempt(request, signal, this.#kept);
+      return await this.#attempt(request, signal, kept);
     } catch (error) {
       if (!(error instanceof StaleConnectionError)) throw error;
-      return await this.#attempt(request, signal, this.#fresh);
+      return await this.#attempt(request, signal, await this.#connect(signal));
     }
   }
 
   /** Closes idle connections; running requests go on. */
   close(): void {
-    for (const sockets of Object.values(this.#kept.freeSockets)) {
-      for (const socket of sockets ?? []) socket.destroy();
+    clearTimeout(this.#sweep);
+    this.#sweep = undefined;
+    for (const { connection } of this.#idle.splice(0)) connection.close();
+  }
+
+  async #connect(signal: AbortSignal): Promise<EngineConnection> {
+    const { host = "127.0.0.1", port } = this.#options;
+    try {
+      return new EngineConnection(await Deno.connect({ hostname: host, port }));
+    } catch (error) {
+      if (signal.aborted) throw cancelled(signal);
+      throw new UpstreamError(`Cannot connect to the engine: ${messageOf(error)}`, true, {
+        cause: error,
+      });
     }
   }
 
-  #attempt(
+  async #attempt(
     request: UpstreamRequest,
     signal: AbortSignal,
-    agent: http.Agent,
+    connection: EngineConnection,
   ): Promise<UpstreamResponse> {
-    if (signal.aborted) return Promise.reject(cancelled(signal));
-    return new Promise((resolve, reject) => {
-      const outgoing = http.request(this.#requestOptions(request, agent));
-      const onAbort = () => outgoing.destroy();
-      signal.addEventListener("abort", onAbort, { once: true });
-      const forget = () => signal.removeEventListener("abort", onAbort);
-      outgoing.on("error", (error) => {
-        forget();
-        reject(signal.aborted ? cancelled(signal) : failureOf(error, outgoing));
-      });
-      let hasAnswer = false;
-      outgoing.once("close", () => {
-        if (!hasAnswer) reject(new UpstreamError("The engine closed without an answer", false));
-      });
-      outgoing.once("response", (incoming) => {
-        hasAnswer = true;
-        receive(incoming, { signal, forget }).then(resolve, reject);
-      });
-      outgoing.end(request.body);
-    });
+    const onAbort = (): void => connection.close();
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    const exchange: Exchange = {
+      connection,
+      signal,
+      end: () => {
+        signal.removeEventListener("abort", onAbort);
+        this.#giveBack(connection);
+      },
+    };
+    try {
+      const head = await connection.exchange(this.#headOf(request), request.body);
+      const body = await bodyOf(head, exchange);
+      return { status: head.status, headers: headersOf(head), body };
+    } catch (error) {
+      exchange.end();
+      if (error instanceof UpstreamError) throw error;
+      if (signal.aborted) throw cancelled(signal);
+      throw connection.wasUsed ? new StaleConnectionError(error) : unanswered(error);
+    }
   }
 
-  #requestOptions(request: UpstreamRequest, agent: http.Agent): http.RequestOptions {
-    const { port, apiKey, host = "127.0.0.1" } = this.#options;
-    const headers: Record<string, string> = {};
-    for (const [name, value] of request.headers) headers[name] = value;
-    if (apiKey !== undefined) headers["authorization"] = `Bearer ${apiKey}`;
-    if (request.body !== undefined) headers["content-length"] = String(request.body.length);
-    const { method, path } = request;
-    return { host, port, method, path, headers, agent, maxHeaderSize: HEAD_BYTES_MAX };
+  #headOf(request: UpstreamRequest): Uint8Array {
+    const { host = "127.0.0.1", port, apiKey } = this.#options;
+    const { method, path, body } = request;
+    let head = `${method} ${path} HTTP/1.1\r\nhost: ${host}:${port}\r\n`;
+    // Values of `Headers` have no line breaks: nobody can smuggle a header in.
+    for (const [name, value] of request.headers) head += `${name}: ${value}\r\n`;
+    if (apiKey !== undefined) head += `authorization: Bearer ${apiKey}\r\n`;
+    if (body !== undefined) head += `content-length: ${body.length}\r\n`;
+    return ENCODER.encode(`${head}\r\n`);
+  }
+
+  #takeIdle(): EngineConnection | undefined {
+    this.#dropOld();
+    return this.#idle.pop()?.connection;
+  }
+
+  #giveBack(connection: EngineConnection): void {
+    if (!connection.isReusable || this.#idle.length >= IDLE_CONNECTIONS_MAX) {
+      connection.close();
+      return;
+    }
+    connection.wasUsed = true;
+    this.#idle.push({ connection, sinceMs: performance.now() });
+    this.#sweep ??= setTimeout(() => this.#sweepOld(), IDLE_MS_MAX);
+  }
+
+  #sweepOld(): void {
+    this.#dropOld();
+    this.#sweep = this.#idle.length === 0
+      ? undefined
+      : setTimeout(() => this.#sweepOld(), IDLE_MS_MAX);
+  }
+
+  #dropOld(): void {
+    const oldestMs = performance.now() - IDLE_MS_MAX;
+    const young = this.#idle.findIndex(({ sinceMs }) => sinceMs > oldestMs);
+    const count = young < 0 ? this.#idle.length : young;
+    for (const { connection } of this.#idle.splice(0, count)) connection.close();
   }
 }
 
@@ -135,174 +172,76 @@ class StaleConnectionError extends UpstreamError {
   }
 }
 
-interface Receiving {
+interface Exchange {
+  readonly connection: EngineConnection;
   readonly signal: AbortSignal;
-  /** Stops listening to the signal. */
-  readonly forget: () => void;
+  /** Gives the connection back, whole or broken. */
+  readonly end: () => void;
 }
 
-function receive(
-  incoming: http.IncomingMessage,
-  receiving: Receiving,
-): Promise<UpstreamResponse> {
-  const status = incoming.statusCode ?? 502;
-  const headers = headersOf(incoming.rawHeaders);
-  const length = Number(headers.get("content-length") ?? Number.NaN);
-  // Not NaN: a length that is known and small.
-  if (length <= WHOLE_BYTES_MAX) {
-    return receiveWhole(incoming, receiving).then((body) => ({ status, headers, body }));
-  }
-  const body = receiveStream(incoming, receiving);
-  return Promise.resolve({ status, headers, body });
-}
-
-function receiveWhole(
-  incoming: http.IncomingMessage,
-  { signal, forget }: Receiving,
-): Promise<Uint8Array<ArrayBuffer>> {
-  return new Promise((resolve, reject) => {
-    const pieces: Uint8Array<ArrayBuffer>[] = [];
-    incoming.on("data", (piece: Uint8Array<ArrayBuffer>) => pieces.push(piece));
-    onOver(incoming, (cause) => {
-      forget();
-      if (cause === undefined) resolve(joined(pieces));
-      else reject(signal.aborted ? cancelled(signal) : brokenOff(cause));
-    });
-  });
-}
-
-function receiveStream(
-  incoming: http.IncomingMessage,
-  receiving: Receiving,
-): ReadableStream<Uint8Array<ArrayBuffer>> {
-  const pieces = new PieceQueue(incoming, receiving);
-  return new ReadableStream<Uint8Array<ArrayBuffer>>({
-    pull: (controller) => pieces.pull(controller),
-    cancel: () => pieces.cancel(),
+async function bodyOf(head: ResponseHead, exchange: Exchange): Promise<UpstreamResponse["body"]> {
+  const { lengthBytes } = head;
+  if (lengthBytes !== undefined && lengthBytes <= WHOLE_BYTES_MAX) return await wholeBody(exchange);
+  return new ReadableStream({
+    pull: (controller) => passOn(controller, exchange),
+    cancel: () => {
+      exchange.connection.close();
+      exchange.end();
+    },
   }, { highWaterMark: 0 });
 }
 
-type Controller = ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
-
-/**
- * What arrived of a stream and was not taken yet. A queue of our own, because that of a
- * `ReadableStream` is thrown away when the stream fails: the last words before a crash would be lost.
- * A piece that somebody waits for is handed over at once, without a promise in between.
- */
-class PieceQueue {
-  readonly #incoming: http.IncomingMessage;
-  readonly #receiving: Receiving;
-  #pieces: Uint8Array<ArrayBuffer>[] = [];
-  #sizeBytes = 0;
-  #isOver = false;
-  #cause: Error | undefined;
-  /** Set while somebody waits for the next piece. */
-  #waiting: Controller | undefined;
-
-  constructor(incoming: http.IncomingMessage, receiving: Receiving) {
-    this.#incoming = incoming;
-    this.#receiving = receiving;
-    incoming.on("data", (piece: Uint8Array<ArrayBuffer>) => this.#push(piece));
-    onOver(incoming, (cause) => {
-      this.#isOver = true;
-      this.#cause = cause;
-      receiving.forget();
-      if (this.#waiting !== undefined) this.pull(this.#waiting);
-    });
+async function wholeBody(exchange: Exchange): Promise<Uint8Array<ArrayBuffer>> {
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  for (let piece = await nextOf(exchange); piece !== undefined; piece = await nextOf(exchange)) {
+    pieces.push(piece);
   }
+  exchange.end();
+  const only = pieces[0];
+  return only !== undefined && pieces.length === 1 ? only : joined(pieces);
+}
 
-  pull(controller: Controller): void {
-    this.#waiting = undefined;
-    const { signal } = this.#receiving;
-    const piece = signal.aborted ? undefined : this.#pieces.shift();
-    if (piece !== undefined) {
-      this.#sizeBytes -= piece.length;
-      controller.enqueue(piece);
-      if (this.#incoming.isPaused() && this.#sizeBytes < READ_AHEAD_BYTES) this.#incoming.resume();
-    } else if (!this.#isOver) this.#waiting = controller;
-    else if (signal.aborted) controller.error(cancelled(signal));
-    else if (this.#cause !== undefined) controller.error(brokenOff(this.#cause));
-    else controller.close();
-  }
-
-  cancel(): void {
-    this.#waiting = undefined;
-    this.#pieces = [];
-    this.#receiving.forget();
-    this.#incoming.destroy();
-  }
-
-  #push(piece: Uint8Array<ArrayBuffer>): void {
-    const view = new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength);
-    const waiting = this.#waiting;
-    if (waiting !== undefined) {
-      this.#waiting = undefined;
-      waiting.enqueue(view);
-      return;
-    }
-    this.#pieces.push(view);
-    this.#sizeBytes += view.length;
-    if (this.#sizeBytes >= READ_AHEAD_BYTES) this.#incoming.pause();
+async function passOn(
+  controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
+  exchange: Exchange,
+): Promise<void> {
+  try {
+    const piece = await nextOf(exchange);
+    if (piece !== undefined) return controller.enqueue(piece);
+    exchange.end();
+    controller.close();
+  } catch (error) {
+    exchange.connection.close();
+    exchange.end();
+    controller.error(error);
   }
 }
 
-/** Calls `settle` once: without a cause when the answer is complete, with one when it broke off. */
-function onOver(incoming: http.IncomingMessage, settle: (cause?: Error) => void): void {
-  let isSettled = false;
-  const once = (cause?: Error) => {
-    if (isSettled) return;
-    isSettled = true;
-    settle(cause);
-  };
-  // Deno 2.4 marks an answer as complete only after its end.
-  incoming.once("end", () => {
-    if (incoming.complete) once();
-  });
-  incoming.on("error", (error) => once(error));
-  incoming.once(
-    "close",
-    () => once(incoming.complete ? undefined : new Error("the connection was closed")),
-  );
+async function nextOf(
+  { connection, signal }: Exchange,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  if (signal.aborted) throw cancelled(signal);
+  try {
+    return await connection.next();
+  } catch (error) {
+    throw signal.aborted ? cancelled(signal) : brokenOff(error);
+  }
 }
 
-function headersOf(rawHeaders: readonly string[]): Headers {
+function headersOf(head: ResponseHead): Headers {
   const headers = new Headers();
-  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
-    const name = (rawHeaders[i] ?? "").toLowerCase();
+  for (const [name, value] of head.headers) {
     if (DROPPED_HEADERS.has(name) || name.startsWith("access-control-")) continue;
-    headers.append(name, rawHeaders[i + 1] ?? "");
+    headers.append(name, value);
   }
   return headers;
 }
 
-function joined(pieces: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
-  const only = pieces[0];
-  if (only !== undefined && pieces.length === 1) {
-    return new Uint8Array(only.buffer, only.byteOffset, only.byteLength);
-  }
-  const whole = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
+function unanswered(cause: unknown): UpstreamError {
+  return new UpstreamError(`The engine gave no answer: ${messageOf(cause)}`, false, { cause });
 }
 
-function failureOf(error: Error, outgoing: http.ClientRequest): UpstreamError {
-  const code = String((error as { code?: unknown }).code);
-  if (CONNECT_FAILURES.has(code)) {
-    return new UpstreamError(`Cannot connect to the engine: ${messageOf(error)}`, true, {
-      cause: error,
-    });
-  }
-  if (outgoing.reusedSocket) return new StaleConnectionError(error);
-  return new UpstreamError(`The engine gave no answer: ${messageOf(error)}`, false, {
-    cause: error,
-  });
-}
-
-function brokenOff(cause: Error): UpstreamError {
+function brokenOff(cause: unknown): UpstreamError {
   return new UpstreamError(
     `The engine closed the connection in the middle of its answer (${messageOf(cause)})`,
     false,
