@@ -41,6 +41,27 @@ Deno.test("a model is fetched at the first start, and not again at the second", 
   assert.equal(source.seen.length, asked);
 });
 
+Deno.test("mesh-llm download fetches without serving, and says where it lies", async () => {
+  const home = await Deno.makeTempDir({ prefix: "mesh-llm-download-" });
+  {
+    await using source = serveHuggingFace([FILE]);
+    const env = { HF_ENDPOINT: source.endpoint, HOME: home };
+    const words = ["download", "org/repo/m.gguf", "--home", home];
+    const first = await runProgram([...words, "--json"], env);
+    const path = join(home, "models", "org", "repo", "m.gguf");
+    assert.equal(first.code, 0);
+    assert.deepEqual(JSON.parse(first.stdout), { model: "m", path, "size_bytes": MODEL.length });
+    assert.deepEqual(await Deno.readFile(path), MODEL);
+    const second = await runProgram(words, env);
+    assert.deepEqual([second.code, second.stderr], [0, ""]);
+    assert.match(second.stdout, /^m: [\d.]+ MiB at .*m\.gguf\n$/);
+    const absent = await runProgram(["download", "org/repo/none.gguf", "--home", home], env);
+    assert.deepEqual([absent.code, absent.stdout], [1, ""]);
+    assert.match(absent.stderr, /^mesh-llm: Cannot get model "none"\. .*no file none\.gguf/m);
+  }
+  await Deno.remove(home, { recursive: true });
+});
+
 Deno.test("a download that is cut goes on where it was, within one start", async () => {
   await using source = serveHuggingFace([{ ...FILE, cutAfterBytes: 1_000_000 }]);
   await using fake = await startFetching(source.endpoint);
