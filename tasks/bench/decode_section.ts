@@ -11,8 +11,6 @@ const CPU_BAR: Bar = { kind: "at-most", value: 100 };
 
 /** Tokens of each answer. */
 const TOKENS = 64;
-/** The first answers fill the prompt cache and compile code. */
-const WARMUP_PAIRS = 2;
 
 /** The same work each time: no chance, no early end. */
 const BODY = {
@@ -35,7 +33,7 @@ export async function measureDecode({ sizes, tell }: SectionContext): Promise<Fi
     kind: "decode",
     targets: [program.engine, program.api],
     body: BODY,
-    warmupPairs: WARMUP_PAIRS,
+    warmupPairs: sizes.decodeWarmupPairs,
     pairs: sizes.decodePairs,
     cpuPid: program.pid,
   });
@@ -43,13 +41,12 @@ export async function measureDecode({ sizes, tell }: SectionContext): Promise<Fi
 }
 
 /** Speeds, their ratio pair by pair, and the cost of a token. */
-export function figuresOf({ direct, through, cpuMs }: DecodeResult): Figure[] {
+export function figuresOf({ direct, through }: DecodeResult): Figure[] {
   const make = (name: string, unit: string, values: readonly number[], bar?: Bar) =>
     figureOf(
       { section: "decode", name, unit, ...(bar === undefined ? {} : { bar }) },
       { values, samples: through.length },
     );
-  const tokens = through.reduce((sum, sample) => sum + sample.tokens, 0);
   return [
     make("direct", "tokens/s", direct.map(speedOf)),
     make("through", "tokens/s", through.map(speedOf)),
@@ -65,7 +62,7 @@ export function figuresOf({ direct, through, cpuMs }: DecodeResult): Figure[] {
       // Time is the inverse of speed, so direct goes over through.
       ratios(pairUp(through.map(({ totalMs }) => totalMs), direct.map(({ totalMs }) => totalMs))),
     ),
-    make("CPU per token", "us", [cpuMs * 1000 / tokens], CPU_BAR),
+    make("CPU per token", "us", through.map(({ cpuMs, tokens }) => cpuMs * 1000 / tokens), CPU_BAR),
   ];
 }
 

@@ -70,7 +70,7 @@ export interface DecodeJob {
   readonly body: Readonly<Record<string, unknown>>;
   readonly warmupPairs: number;
   readonly pairs: number;
-  /** Process whose CPU time is taken over the requests to the second target. */
+  /** Process whose CPU time is taken over each request. */
   readonly cpuPid: number;
 }
 
@@ -81,13 +81,13 @@ export interface DecodeSample {
   readonly totalMs: number;
   /** From the first event to the last. */
   readonly decodeMs: number;
+  readonly cpuMs: number;
 }
 
 /** What came of it. */
 export interface DecodeResult {
   readonly direct: readonly DecodeSample[];
   readonly through: readonly DecodeSample[];
-  readonly cpuMs: number;
 }
 
 /** A job with its answer. */

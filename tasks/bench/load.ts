@@ -199,24 +199,24 @@ async function measureDecode(job: DecodeJob): Promise<DecodeResult> {
     request: postRequest(target, { model: target.model, ...job.body }),
     samples: [] as DecodeSample[],
   }));
-  let cpuMs = 0;
   for (let pair = -job.warmupPairs; pair < job.pairs; pair += 1) {
     for (let turn = 0; turn < 2; turn += 1) {
       // Odd pairs begin with the other target: what warms up or slows down hits both alike.
-      const index = (Math.abs(pair) + turn) % 2;
-      const { target, request, samples } = lanes[index]!;
+      const { target, request, samples } = lanes[(Math.abs(pair) + turn) % 2]!;
       const before = readThreadTimes(job.cpuPid);
       const sample = await takeDecode(target, request);
-      if (pair < 0) continue;
-      samples.push(sample);
-      if (index === 1) cpuMs += cpuMsBetween(before, readThreadTimes(job.cpuPid));
+      const cpuMs = cpuMsBetween(before, readThreadTimes(job.cpuPid));
+      if (pair >= 0) samples.push({ ...sample, cpuMs });
     }
   }
-  return { direct: lanes[0]!.samples, through: lanes[1]!.samples, cpuMs };
+  return { direct: lanes[0]!.samples, through: lanes[1]!.samples };
 }
 
 /** On a new connection: llama-server closes idle ones after 5 s, less than an answer may take. */
-async function takeDecode(target: Target, request: Uint8Array): Promise<DecodeSample> {
+async function takeDecode(
+  target: Target,
+  request: Uint8Array,
+): Promise<Omit<DecodeSample, "cpuMs">> {
   using client = new Client(target);
   const decoder = new TextDecoder();
   const texts: string[] = [];

@@ -20,6 +20,8 @@ export interface Sizes {
   readonly processes: number;
   readonly starts: number;
   readonly decodePairs: number;
+  /** Pairs before: they fill the prompt cache, and each token is a call of code that has to get warm. */
+  readonly decodeWarmupPairs: number;
 }
 
 /** What the caller asked for. */
@@ -33,7 +35,7 @@ export interface BenchOptions {
   readonly wantsHelp: boolean;
 }
 
-/** About three minutes on two cores. */
+/** About five minutes on two cores. */
 const FULL: Sizes = {
   rounds: 5,
   warmupRequests: 1500,
@@ -45,6 +47,7 @@ const FULL: Sizes = {
   processes: 3,
   starts: 5,
   decodePairs: 20,
+  decodeWarmupPairs: 10,
 };
 
 /** Under a minute; good for comparing before and after, not for reporting. */
@@ -59,6 +62,7 @@ const QUICK: Sizes = {
   processes: 1,
   starts: 2,
   decodePairs: 5,
+  decodeWarmupPairs: 2,
 };
 
 /** More rounds than this say nothing new. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Figure } from "../../../tasks/bench/figures.ts";
 import { passes } from "../../../tasks/bench/figures.ts";
-import type { LatencySamples, ThroughputResult } from "../../../tasks/bench/jobs.ts";
+import type { DecodeSample, LatencySamples, ThroughputResult } from "../../../tasks/bench/jobs.ts";
 import { figuresOf as decodeFigures } from "../../../tasks/bench/decode_section.ts";
 import { figuresOf as latencyFigures } from "../../../tasks/bench/latency_section.ts";
 import { figuresOf as throughputFigures } from "../../../tasks/bench/throughput_section.ts";
@@ -76,35 +76,26 @@ Deno.test("throughput figures of a run in which nothing was answered are no divi
   assert.ok(Number.isFinite(named(figures, "small: CPU per request").median));
 });
 
+function stream(decodeMs: number, cpuMs: number): DecodeSample {
+  return { tokens: 64, firstMs: 50, totalMs: decodeMs + 50, decodeMs, cpuMs };
+}
+
 Deno.test("decode figures count tokens after the first, and share out the CPU time over all", () => {
-  const sample = (decodeMs: number) => ({
-    tokens: 64,
-    firstMs: 50,
-    totalMs: decodeMs + 50,
-    decodeMs,
-  });
   const figures = decodeFigures({
-    direct: [sample(630), sample(1260)],
-    through: [sample(630), sample(1260)],
-    cpuMs: 6.4,
+    direct: [stream(630, 0.1), stream(1260, 0.1)],
+    through: [stream(630, 3.2), stream(1260, 6.4)],
   });
   assert.equal(named(figures, "direct").max, 100);
   assert.equal(named(figures, "share of direct").median, 1);
-  assert.equal(named(figures, "CPU per token").median, 50);
-  assert.equal(passes(named(figures, "CPU per token")), true);
+  const cost = named(figures, "CPU per token");
+  assert.deepEqual([cost.min, cost.median, cost.max], [50, 75, 100]);
+  assert.equal(passes(cost), true);
 });
 
 Deno.test("decode figures miss the bar when every answer is slower by a twentieth", () => {
-  const sample = (decodeMs: number) => ({
-    tokens: 64,
-    firstMs: 50,
-    totalMs: decodeMs + 50,
-    decodeMs,
-  });
   const figures = decodeFigures({
-    direct: [sample(600), sample(900)],
-    through: [sample(630), sample(945)],
-    cpuMs: 1,
+    direct: [stream(600, 0), stream(900, 0)],
+    through: [stream(630, 1), stream(945, 1)],
   });
   assert.equal(passes(named(figures, "share of direct")), false);
   assert.ok(named(figures, "share of direct, whole answers").median < 1);
