@@ -15,6 +15,7 @@ import type { Files } from "./reach.ts";
 export const TESTED_BY: Readonly<Record<string, string>> = {
   "lib/cli/commands/serve.ts": "tests/system/node/shutdown_test.ts",
   "lib/cli/main.ts": "tests/system/node/commands_test.ts",
+  "lib/proxy/io/engine_connection.ts": "tests/contracts/upstream_http_test.ts",
 };
 
 /**
