@@ -1,7 +1,7 @@
 /** Commands about models: `models`, `download`, `plan`. */
 import { UserError } from "~/base/errors.ts";
 import { statIfAny } from "~/base/io/files.ts";
-import { formatBytes } from "~/base/units.ts";
+import { formatBytes, GIB } from "~/base/units.ts";
 import { findRunningNode } from "~/engine/io/run_dir.ts";
 import { readGgufFacts } from "~/engine/io/gguf_file.ts";
 import { planMemory } from "~/engine/memory_plan.ts";
@@ -9,7 +9,7 @@ import { CATALOGUE } from "~/models/catalogue.ts";
 import { modelDestination } from "~/models/io/fetch_model.ts";
 import { LocalPlanner } from "~/node/io/launch_planner.ts";
 import type { LocalModelSource } from "~/node/io/model_source.ts";
-import { localModels } from "../compose.ts";
+import { localModels, planRequestOf } from "../compose.ts";
 import type { CommandContext } from "../context.ts";
 import { prepareEngine } from "./engine.ts";
 import { clientOf } from "./running.ts";
@@ -75,8 +75,13 @@ export async function plan(context: CommandContext, name: string): Promise<numbe
     );
   }
   const engine = await prepareEngine(context);
-  const memory = await new LocalPlanner({ requested: {} }).memory(engine);
-  const result = planMemory({ facts: await readGgufFacts(path), memory });
+  // As `serve` would plan with the same configuration file.
+  const { device, maxVramGb, ...asked } = context.config;
+  const maxMemoryBytes = maxVramGb === undefined ? {} : { maxMemoryBytes: maxVramGb * GIB };
+  const requested = planRequestOf({ ...asked, ...maxMemoryBytes });
+  const planner = new LocalPlanner({ requested, ...(device === undefined ? {} : { device }) });
+  const memory = await planner.memory(engine);
+  const result = planMemory({ facts: await readGgufFacts(path), memory, requested });
   if (context.isJson) context.print(JSON.stringify(result));
   else context.print(result.ok ? result.explanation : result.message);
   return result.ok ? 0 : 1;

@@ -138,7 +138,7 @@ function explained<T>(path: string, parse: () => T): T {
   } catch (cause) {
     if (!(cause instanceof GgufFormatError)) throw cause;
     const { message } = cause;
-    throw new ModelFileError(path, message.charAt(0).toLowerCase() + message.slice(1), { cause });
+    throw new ModelFileError(path, sentenceOf(message), { cause });
   }
 }
 
@@ -207,4 +207,10 @@ class ChunkedSource {
     this.#context.hash.update(this.#buffer.subarray(this.#hashed, this.#at));
     this.#hashed = this.#at;
   }
+}
+
+/** The reader says what the file "Is …" or "Has …"; other words stand as they are. */
+function sentenceOf(message: string): string {
+  const lower = message.charAt(0).toLowerCase() + message.slice(1);
+  return /^(?:is|has) /.test(lower) ? `it ${lower}` : lower;
 }
