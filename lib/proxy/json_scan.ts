@@ -61,6 +61,8 @@ const MARK_3 = 20;
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+/** One for all: a body of 64 MiB may name its model four million times, and making one costs most. */
+const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const ESCAPABLE = bytesOf('"\\/bfnrtu');
 const NAMES: readonly (readonly [Name, readonly number[]])[] = [
   ["model", bytesOf("model")],
@@ -351,9 +353,8 @@ export class JsonScanner {
   #keptText(): MemberValue | undefined {
     if (this.#keptBytes > KEPT_BYTES_MAX) return { kind: "too long" };
     try {
-      const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-      const text = decoder.decode(this.#kept.subarray(0, this.#keptBytes));
-      return { kind: "string", value: JSON.parse(`"${text}"`) };
+      const text = DECODER.decode(this.#kept.subarray(0, this.#keptBytes));
+      return { kind: "string", value: this.#hasEscape ? JSON.parse(`"${text}"`) : text };
     } catch {
       return undefined;
     }

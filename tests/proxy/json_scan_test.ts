@@ -137,6 +137,23 @@ Deno.test("JsonScanner refuses a model that is not UTF-8", () => {
   assert.equal(scan(bytes).kind, "invalid");
 });
 
+Deno.test("JsonScanner makes no decoder for each of a million names, which took seconds", () => {
+  const real = globalThis.TextDecoder;
+  let made = 0;
+  globalThis.TextDecoder = class extends real {
+    constructor(...args: ConstructorParameters<typeof real>) {
+      super(...args);
+      made += 1;
+    }
+  };
+  try {
+    scan(`{${'"model":"a",'.repeat(1000)}"model":"b"}`);
+  } finally {
+    globalThis.TextDecoder = real;
+  }
+  assert.equal(made, 0);
+});
+
 Deno.test("JsonScanner bounds the depth of nesting", () => {
   const nested = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
   assert.equal(scan(nested(JSON_DEPTH_MAX)).kind, "not an object");

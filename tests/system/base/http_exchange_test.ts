@@ -193,3 +193,56 @@ Deno.test("An exchange stops delivering when it is told to, and answers all the 
   assert.equal((await client.readAnswer()).body, "enough");
   await server.close({ graceMs: 0 });
 });
+
+/** A client in a process of its own, which always has more to send than the server takes. */
+const UPLOADER = `
+const socket = await Deno.connect({ hostname: "127.0.0.1", port: Number(Deno.args[0]) });
+const bytes = new Uint8Array(Number(Deno.args[1]));
+const head = "POST /big HTTP/1.1\\r\\nhost: localhost\\r\\ncontent-length: " + bytes.length + "\\r\\n\\r\\n";
+await socket.write(new TextEncoder().encode(head));
+for (let at = 0; at < bytes.length;) at += await socket.write(bytes.subarray(at));
+await socket.read(new Uint8Array(1024));
+socket.close();
+`;
+
+function spin(spinMs: number): void {
+  const untilMs = performance.now() + spinMs;
+  while (performance.now() < untilMs);
+}
+
+Deno.test("An exchange that reads a large body lets others have their answers meanwhile", async () => {
+  const sizeBytes = 32 * 1024 * 1024;
+  const order: string[] = [];
+  const begun = Promise.withResolvers<void>();
+  const server = await serve((request, { body }) => {
+    if (request.method === "GET") {
+      order.push("small");
+      return new Response("hi");
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<Response>();
+    body.read({
+      chunk() {
+        begun.resolve();
+        spin(1);
+      },
+      end() {
+        order.push("large");
+        resolve(new Response("done"));
+      },
+      fail: reject,
+    });
+    return promise;
+  });
+  const uploader = new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--no-config", UPLOADER, String(server.port), String(sizeBytes)],
+    stdin: "null",
+    stdout: "null",
+  }).spawn();
+  using other = await RawClient.connect(server.port);
+  await begun.promise;
+  await other.send(get("/"));
+  assert.equal((await other.readAnswer()).body, "hi");
+  assert.equal((await uploader.status).code, 0);
+  assert.deepEqual(order, ["small", "large"]);
+  await server.close({ graceMs: 0 });
+});
