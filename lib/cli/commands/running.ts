@@ -44,8 +44,18 @@ async function requestStop(context: CommandContext, node: RunningNode): Promise<
     await clientOf(context, node.consolePort).shutdown();
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
+    if (!node.isCertain) throw uncertainNode(context, node);
     Deno.kill(node.pid, "SIGTERM");
   }
+}
+
+/** A process id alone is given to another program sooner or later. */
+function uncertainNode({ homeDir }: CommandContext, { pid }: RunningNode): UserError {
+  const record = join(homeDir, "run", String(pid));
+  return new UserError(
+    `Cannot stop a node: it does not answer, and process ${pid} may be another program by now. ` +
+      `If it is the node, end it with "kill ${pid}"; if not, remove ${record}`,
+  );
 }
 
 /** Prints what the running node does. */

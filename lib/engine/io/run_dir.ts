@@ -47,6 +47,11 @@ export interface RunDir {
 /** A node that runs on a home. */
 export interface RunningNode {
   readonly pid: number;
+  /**
+   * False when the record tells too little to know it from a program that got its process id later:
+   * then nothing may be done to the process.
+   */
+  readonly isCertain: boolean;
   readonly apiPort?: number;
   readonly consolePort?: number;
 }
@@ -100,8 +105,10 @@ export async function findRunningNode(home: string): Promise<RunningNode | undef
   const owner = await findOwner(home);
   if (owner === undefined) return undefined;
   const { process, apiPort, consolePort } = owner;
+  const now = await markProcess(process.pid);
   return {
     pid: process.pid,
+    isCertain: compareProcess(process, now) === "same",
     ...(apiPort === undefined ? {} : { apiPort }),
     ...(consolePort === undefined ? {} : { consolePort }),
   };

@@ -205,7 +205,15 @@ Deno.test("findRunningNode() tells how the node of a home is reached", async () 
     const owner = { process, isEphemeral: false, apiPort: 9337, consolePort: 3131 };
     await Deno.writeTextFile(join(dir, "owner.json"), JSON.stringify(owner));
     const found = await findRunningNode(home);
-    assert.deepEqual(found, { pid: node.pid, apiPort: 9337, consolePort: 3131 });
+    assert.deepEqual(found, { pid: node.pid, isCertain: true, apiPort: 9337, consolePort: 3131 });
+  });
+});
+
+Deno.test("findRunningNode() is not certain of a process of which only the id was noted", async () => {
+  await withHome(async (home) => {
+    await using other = new Sleeper();
+    await leaveFolder(home, { pid: other.pid }, []);
+    assert.deepEqual(await findRunningNode(home), { pid: other.pid, isCertain: false });
   });
 });
 

@@ -200,3 +200,21 @@ Deno.test("a home that cannot be one is refused with a sentence, by every comman
   }
   await Deno.remove(dir, { recursive: true });
 });
+
+Deno.test("stop touches no process of which the record tells only the id", async () => {
+  const homeDir = await Deno.makeTempDir({ prefix: "mesh-llm-forged-" });
+  const other = new Deno.Command("sleep", { args: ["600"] }).spawn();
+  try {
+    const dir = join(homeDir, "run", String(other.pid));
+    await Deno.mkdir(dir, { recursive: true });
+    const owner = { process: { pid: other.pid } };
+    await Deno.writeTextFile(join(dir, "owner.json"), JSON.stringify(owner));
+    const { code, stderr } = await runProgram(["stop", "--home", homeDir], { HOME: homeDir });
+    assert.equal(code, 1);
+    assert.match(stderr, /may be another program/);
+  } finally {
+    other.kill("SIGKILL");
+    assert.equal((await other.status).signal, "SIGKILL", "it ran until now");
+    await Deno.remove(homeDir, { recursive: true });
+  }
+});
