@@ -115,6 +115,8 @@ const MODEL_PATHS = ["/v1/models/:id{.+}", "/models/:id{.+}"];
 const OPEN_PATHS = new Set(["/health", "/v1/health"]);
 /** Headers of the request that mean something to the engine. Keys and cookies stay here. */
 const FORWARDED_HEADERS = ["accept", "anthropic-version", "anthropic-beta"];
+/** The engine refuses heads with other letters, without saying why. */
+const FORWARDED_VALUE = /^[\x20-\x7e]*$/;
 /** A caller's own id, if it can stand in headers and logs as it is. */
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 /** Longest part of an unknown path that is said back. */
@@ -134,7 +136,7 @@ export function createOpenAiApp(options: OpenAiAppOptions): Hono<OpenAiAppTypes>
   for (const path of ENGINE_PATHS) app.post(path, (c) => door.ask(c));
   for (const path of ["/v1/models", "/models"]) app.get(path, () => door.listModels());
   for (const path of MODEL_PATHS) app.get(path, (c) => door.oneModel(c.req.param("id") ?? ""));
-  for (const path of ["/health", "/v1/health"]) app.get(path, () => door.health());
+  for (const path of ["/health", "/v1/health"]) app.get(path, (c) => door.health(c));
   app.get("/metrics", () => door.metrics());
   for (const path of ENGINE_PATHS) app.all(path, (c) => door.wrongMethod(c, "POST, OPTIONS"));
   for (const path of [...GET_PATHS, ...MODEL_PATHS]) {
@@ -170,15 +172,13 @@ class OpenAiDoor {
 
   /** Answers requests that come from the wrong place or without a key, and preflights. */
   turnAway(c: Ctx): Response | undefined {
-    const { policy, keys } = this.#options;
+    const { policy } = this.#options;
     const origin = c.get("origin");
     const fault = checkHost(origin.host, policy) ?? checkOrigin(origin, policy);
     if (fault !== undefined) return this.#turnedAway(c, new DoorError("forbidden", fault));
     if (c.req.method === "OPTIONS") return this.#preflight(c);
-    if (keys === undefined || OPEN_PATHS.has(c.req.path)) return undefined;
-    const credential = credentialOf((name) => c.req.header(name));
-    if (keys.accepts(credential)) return undefined;
-    const message = credential === undefined
+    if (OPEN_PATHS.has(c.req.path) || this.#hasKey(c)) return undefined;
+    const message = credentialOf((name) => c.req.header(name)) === undefined
       ? "An API key is needed: send it as `Authorization: Bearer KEY` or as `x-api-key: KEY`"
       : "This API key is not one of this node's";
     return this.#turnedAway(
@@ -207,13 +207,15 @@ class OpenAiDoor {
     return jsonResponse(modelEntry(namedModel(id, this.#options.table)));
   }
 
-  health(): Response {
+  /** Needs no key, so it tells nobody without one which models there are. */
+  health(c: Ctx): Response {
     const { table } = this.#options;
     if (table.served().length > 0) return jsonResponse({ status: "ok" });
     const models: JsonObject[] = table.loading().map(({ id, phase, percent = null }) => {
       return { id, phase, percent };
     });
-    return jsonResponse({ status: "loading", models }, {
+    const facts: JsonObject = this.#hasKey(c) ? { models } : {};
+    return jsonResponse({ status: "loading", ...facts }, {
       status: 503,
       headers: { "retry-after": "5" },
     });
@@ -330,6 +332,12 @@ class OpenAiDoor {
     return this.#desk.acquire(model.id, { slots, signal: call.signal });
   }
 
+  /** True when the request carries one of the keys, or none is needed. */
+  #hasKey(c: Ctx): boolean {
+    const { keys } = this.#options;
+    return keys === undefined || keys.accepts(credentialOf((name) => c.req.header(name)));
+  }
+
   #preflight(c: Ctx): Response {
     const headers = preflightHeaders(c.get("origin"), this.#options.policy, {
       methods: ["GET", "HEAD", "POST", "OPTIONS"],
@@ -350,12 +358,13 @@ function dialectOf(c: Ctx): Dialect {
 
 function upstreamRequest(c: Ctx, body: Uint8Array<ArrayBuffer>): UpstreamRequest {
   const headers = new Headers({
-    "content-type": c.req.header("content-type") ?? "application/json",
+    // It was read as JSON, whatever it is called; the engine would take a form apart.
+    "content-type": "application/json",
     "x-request-id": c.get("requestId"),
   });
   for (const name of FORWARDED_HEADERS) {
     const value = c.req.header(name);
-    if (value !== undefined) headers.set(name, value);
+    if (value !== undefined && FORWARDED_VALUE.test(value)) headers.set(name, value);
   }
   return { method: "POST", path: c.req.path, headers, body };
 }

@@ -154,6 +154,16 @@ Deno.test("the door needs no key for /health", async () => {
   assert.equal(response.status, 200);
 });
 
+Deno.test("the door names loading models under /health only to who has a key", async () => {
+  const door = new TestDoor({ keys: ["right"], hosts: "any", isEmpty: true });
+  door.table.loadingModels = [{ id: "secret-model", phase: "loading" }];
+  const stranger = await door.fetch("/health");
+  assert.equal(stranger.status, 503);
+  assert.deepEqual(await stranger.json(), { status: "loading" });
+  const known = await door.fetch("/health", { headers: { "x-api-key": "right" } });
+  assert.deepEqual((await known.json()).models.length, 1);
+});
+
 for (const host of ["evil.example", "evil.example:9337", "localhost.evil.example"]) {
   Deno.test(`the door answers forbidden to the Host ${host}`, async () => {
     const door = new TestDoor();

@@ -110,6 +110,17 @@ Deno.test("the door keeps the query, X-Conversation-Id and hop-by-hop headers fr
   );
 });
 
+Deno.test("the engine is told JSON whatever the client called it, and no odd letters", async () => {
+  for (const type of ["multipart/form-data; boundary=x", "application/x-www-form-urlencoded"]) {
+    const door = new TestDoor();
+    const seen = door.engine.script({ whole: jsonBytes({}) });
+    await door.post(CHAT, HI, { headers: { "content-type": type, "accept": "\u00ff" } });
+    const { headers } = await seen;
+    assert.equal(headers.get("content-type"), "application/json");
+    assert.equal(headers.get("accept"), null);
+  }
+});
+
 Deno.test("a missing model means the only one there is", async () => {
   const door = new TestDoor();
   for (const body of [{}, { model: null }, { model: "" }]) {
