@@ -55,8 +55,8 @@ export function parseConfig(text: string, path: string): ConfigFile {
   }
   if (!isJsonObject(value)) throw new UserError(`Cannot use ${path}: it must hold a JSON object`);
   for (const [key, member] of Object.entries(value)) {
-    const wanted = CONFIG_TYPES[key as keyof ConfigFile];
-    if (wanted === undefined) {
+    const wanted = Object.hasOwn(CONFIG_TYPES, key) && CONFIG_TYPES[key as keyof ConfigFile];
+    if (wanted === false) {
       const known = Object.keys(CONFIG_TYPES).join(", ");
       throw new UserError(`Cannot use ${path}: unknown member "${key}", known are ${known}`);
     }

@@ -80,6 +80,7 @@ Deno.test("parseConfig() names the member that it cannot use", () => {
     ["{", /not JSON/],
     ["[]", /JSON object/],
     ['{"prot": 1}', /unknown member "prot", known are model, port/],
+    ['{"constructor": ["not ours"]}', /unknown member "constructor"/],
     ['{"port": "9337"}', /"port" must be a number/],
     ['{"apiKeys": [1]}', /"apiKeys" must be a list of strings/],
   ] as const;
