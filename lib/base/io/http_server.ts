@@ -25,7 +25,7 @@ export interface HttpLimits {
   readonly headMs: number;
   /** How long a connection may stay open without a request; clients keep theirs for 60 s or less. */
   readonly idleMs: number;
-  /** Connections at once; more are closed on arrival. Each costs about 20 KiB. */
+  /** Connections at once; for more, idle ones are closed first. Each costs about 20 KiB. */
   readonly connectionsMax: number;
   /** How long a client may accept nothing of its answer before it is cut off. */
   readonly stalledReaderMs: number;
@@ -43,6 +43,11 @@ const HTTP_LIMITS: HttpLimits = {
   lingerMs: 5_000,
 };
 
+/**
+ * Requests on one connection whose answers are not complete. Who sends thousands and reads nothing would
+ * fill the memory: 350 KB of requests for the page cost 480 MB. Few clients pipeline at all.
+ */
+const PIPELINED_MAX = 32;
 /** How often connections are looked at for slow heads. */
 const HEAD_CHECK_MS = 1_000;
 /** How long a client that sent rubbish may take to read its 400. */
@@ -231,7 +236,7 @@ class DoorServer implements HttpServer {
 
   #admit(socket: Socket): void {
     socket.on("error", () => {});
-    if (this.#isClosing || this.#connections.size >= this.#limits.connectionsMax) {
+    if (this.#isClosing || !this.#hasRoom()) {
       socket.destroy();
       return;
     }
@@ -245,8 +250,29 @@ class DoorServer implements HttpServer {
     });
   }
 
+  /**
+   * Makes room for one more by closing the oldest connection without a request, so that nobody can
+   * keep others out with connections on which nothing, or half a head, was sent.
+   */
+  #hasRoom(): boolean {
+    if (this.#connections.size < this.#limits.connectionsMax) return true;
+    for (const [socket, exchanges] of this.#connections) {
+      if (exchanges.size > 0) continue;
+      socket.destroy();
+      this.#connections.delete(socket);
+      return true;
+    }
+    return false;
+  }
+
   #begin(incoming: http.IncomingMessage, outgoing: http.ServerResponse): boolean {
     const exchanges = this.#connections.get(incoming.socket);
+    // What was read together with the request that was too many is parsed all the same.
+    if (exchanges === undefined || incoming.socket.destroyed) return false;
+    if (exchanges.size >= PIPELINED_MAX) {
+      incoming.socket.destroy();
+      return false;
+    }
     const fault = faultOf(incoming.rawHeaders, this.#limits.headBytesMax);
     if (fault !== undefined) {
       outgoing.writeHead(400, {
@@ -258,10 +284,10 @@ class DoorServer implements HttpServer {
       return false;
     }
     const exchange = new Exchange(incoming, outgoing, this.#limits);
-    exchanges?.add(exchange);
+    exchanges.add(exchange);
     exchange.onDone = () => {
-      exchanges?.delete(exchange);
-      if (this.#isClosing && exchanges?.size === 0) incoming.socket.destroySoon();
+      exchanges.delete(exchange);
+      if (this.#isClosing && exchanges.size === 0) incoming.socket.destroySoon();
     };
     EXCHANGES.set(outgoing, exchange);
     if (this.#isClosing) exchange.closeAfter();
