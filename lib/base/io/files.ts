@@ -1,4 +1,5 @@
 import { dirname, join } from "node:path";
+import { UserError } from "../errors.ts";
 
 /** Bytes read at a time: large enough for speed, small enough to hash or check between two reads. */
 const READ_CHUNK_BYTES = 64 * 1024;
@@ -120,6 +121,19 @@ export async function statIfAny(path: string): Promise<Deno.FileInfo | undefined
     }
     throw error;
   }
+}
+
+/**
+ * Refuses a path that is a link. In a folder that others may write to, a link with a name that can be
+ * foreseen would make us overwrite a file of its owner's choice. To be asked after opening and before
+ * changing anything.
+ *
+ * @throws {UserError} when it is one
+ */
+export async function refuseLink(path: string): Promise<void> {
+  const info = await Deno.lstat(path).catch(() => undefined);
+  if (info?.isSymlink !== true) return;
+  throw new UserError(`Refusing to write to ${path}: it is a link; remove it`);
 }
 
 /** Makes a rename in `dir` survive a power cut, where the system can do that. */

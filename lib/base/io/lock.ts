@@ -19,7 +19,7 @@ import {
   isProcessAlive,
   type ProcessIdentity,
 } from "./process_identity.ts";
-import { ensureDir, statIfAny, writeAll } from "./files.ts";
+import { ensureDir, refuseLink, statIfAny, writeAll } from "./files.ts";
 
 /** How often one that waits looks again. */
 const POLL_MS = 100;
@@ -72,6 +72,7 @@ async function takeOrReadOwner(
 ): Promise<ProcessIdentity | undefined> {
   for (;;) {
     using file = await Deno.open(path, { read: true, write: true, create: true, mode: 0o600 });
+    await refuseLink(path);
     await file.lock(true);
     // Its last owner may have removed it between our opening and our locking it.
     if (!(await isStillAt(path, file))) continue;

@@ -1,7 +1,14 @@
 import { createHash, type Hash } from "node:crypto";
 import { dirname } from "node:path";
 import { isPartUsable, parsePartRecord, type PartRecord, type WantedFile } from "../transfer.ts";
-import { readTextIfAny, removeIfAny, statIfAny, syncDir, writeFileAtomic } from "./files.ts";
+import {
+  readTextIfAny,
+  refuseLink,
+  removeIfAny,
+  statIfAny,
+  syncDir,
+  writeFileAtomic,
+} from "./files.ts";
 
 /** Part records take about 400 bytes. */
 const RECORD_BYTES_MAX = 16 * 1024;
@@ -44,6 +51,7 @@ export class PartFile implements AsyncDisposable {
     const file = await Deno.open(path, { read: true, write: true, create: true });
     const part = new PartFile(destination, file, writeSome);
     try {
+      await refuseLink(path);
       if (isPartUsable(record, leftBytes, wanted)) await part.#resume(record);
       else await part.startOver();
     } catch (error) {

@@ -145,3 +145,12 @@ Deno.test("identifyProcess() knows this process and no dead one", async () => {
   assert.ok(self !== undefined && await isProcessAlive(self));
   assert.equal(await identifyProcess(await endedPid()), undefined);
 });
+
+Deno.test("withLock() writes nothing through a link that others put in its place", async () => {
+  await inTempDir(async (dir) => {
+    await Deno.writeTextFile(join(dir, "precious"), "untouched");
+    await Deno.symlink(join(dir, "precious"), join(dir, "lock"));
+    await assert.rejects(withLock(join(dir, "lock"), {}, () => Promise.resolve()), /is a link/);
+    assert.equal(await Deno.readTextFile(join(dir, "precious")), "untouched");
+  });
+});

@@ -102,3 +102,12 @@ Deno.test("PartFile leaves nothing when it is discarded", async () => {
     assert.deepEqual(await namesIn(dir), []);
   });
 });
+
+Deno.test("PartFile empties no file that a link in its place leads to", async () => {
+  await inTempDir(async (destination, dir) => {
+    await Deno.writeTextFile(join(dir, "precious"), "untouched");
+    await Deno.symlink(join(dir, "precious"), `${destination}.part`);
+    await assert.rejects(PartFile.open(destination, WANTED, writeSome), /is a link/);
+    assert.equal(await Deno.readTextFile(join(dir, "precious")), "untouched");
+  });
+});
