@@ -3,7 +3,7 @@ import { type Bar, type Figure, type FigureHead, figureOf } from "./figures.ts";
 import type { ProbeJob, ProbeResult, ThroughputResult } from "./jobs.ts";
 import { LoadProcess } from "./load_process.ts";
 import { Program, trivialEngine } from "./program.ts";
-import type { Shape } from "./requests.ts";
+import { type Shape, STREAM_CHUNKS } from "./requests.ts";
 import type { SectionContext } from "./section.ts";
 import { pairUp, percentile, ratios } from "./stats.ts";
 
@@ -37,6 +37,8 @@ const MIXES: readonly Mix[] = [
     pageBar: PAGE_BAR,
   },
   { name: "64-chunk streams, 64 clients", shape: "stream", clients: 64, pageBar: PAGE_BAR },
+  // As many as an engine computes at once, at the pace of a fast one: the program is mostly idle.
+  { name: "paced streams, 4 clients", shape: "paced", clients: 4 },
 ];
 
 /** One round of one mix. */
@@ -133,6 +135,7 @@ export function figuresOf(mix: Mix, rounds: readonly RoundResult[]): Figure[] {
     rounds.map((round) => round[way].requests / (round[way].tookMs / 1000));
   const samples = rounds.reduce((sum, { through }) => sum + through.requests, 0);
   const pairs = pairUp(rates("direct"), rates("through"));
+  const cpuUs = rounds.map(({ through }) => through.cpuMs * 1000 / Math.max(1, through.requests));
   const make = (head: Omit<FigureHead, "section">, values: readonly number[]) =>
     figureOf({ section: "throughput", ...head, name: `${mix.name}: ${head.name}` }, {
       values,
@@ -151,10 +154,10 @@ export function figuresOf(mix: Mix, rounds: readonly RoundResult[]): Figure[] {
     ),
     make({ name: "through, p50", unit: "ms" }, rounds.map(({ through }) => through.p50Ms)),
     make({ name: "through, p99", unit: "ms" }, rounds.map(({ through }) => through.p99Ms)),
-    make(
-      { name: "CPU per request", unit: "us" },
-      rounds.map(({ through }) => through.cpuMs * 1000 / Math.max(1, through.requests)),
-    ),
+    make({ name: "CPU per request", unit: "us" }, cpuUs),
+    ...(mix.shape === "small" ? [] : [
+      make({ name: "CPU per chunk", unit: "us" }, cpuUs.map((us) => us / STREAM_CHUNKS)),
+    ]),
     make(
       { name: "errors", unit: "", bar: NO_ERRORS },
       rounds.map(({ direct, through }) => direct.errors + through.errors),

@@ -67,6 +67,15 @@ Deno.test("throughput figures compare rates of one round and count every error",
   assert.equal(passes(named(figures, "small: page of the engine, direct, p99")), undefined);
 });
 
+Deno.test("throughput figures share out the cost of a stream over its chunks", () => {
+  const mix = { name: "streams", shape: "stream", clients: 64 } as const;
+  const figures = throughputFigures(mix, [
+    { direct: run(1000), through: run(10), modelsMs: [1], statusMs: [1], floorMs: [1] },
+  ]);
+  assert.equal(named(figures, "streams: CPU per request").median, 10_000);
+  assert.equal(named(figures, "streams: CPU per chunk").median, 10_000 / 64);
+});
+
 Deno.test("throughput figures of a run in which nothing was answered are no division by zero", () => {
   const mix = { name: "small", shape: "small", clients: 64 } as const;
   const figures = throughputFigures(mix, [
