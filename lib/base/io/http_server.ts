@@ -266,9 +266,10 @@ class DoorServer implements HttpServer {
   }
 
   #begin(incoming: http.IncomingMessage, outgoing: http.ServerResponse): boolean {
-    const exchanges = this.#connections.get(incoming.socket);
     // What was read together with the request that was too many is parsed all the same.
-    if (exchanges === undefined || incoming.socket.destroyed) return false;
+    if (incoming.socket.destroyed) return false;
+    // Deno 2.4 does not tell of connections: there each request stands for itself.
+    const exchanges = this.#connections.get(incoming.socket) ?? new Set<Exchange>();
     if (exchanges.size >= PIPELINED_MAX) {
       incoming.socket.destroy();
       return false;
