@@ -25,8 +25,8 @@ const BODY = {
 } as const;
 
 /** Measures decoding, in pairs: once with the engine itself, once through the program. */
-export async function measureDecode({ sizes, tell }: SectionContext): Promise<Figure[]> {
-  await using program = await Program.start(await realEngine());
+export async function measureDecode({ sizes, dir, tell }: SectionContext): Promise<Figure[]> {
+  await using program = await Program.start(await realEngine(dir));
   await using load = new LoadProcess();
   tell(`decode: ${sizes.decodePairs} pairs of ${TOKENS} tokens`);
   const result = await load.run({

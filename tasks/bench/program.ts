@@ -72,13 +72,21 @@ export async function trivialEngine(dir: string): Promise<NodeProcessOptions> {
   ].join("\n");
   await Deno.writeTextFile(join(binDir, "llama-server"), script, { mode: 0o755 });
   const model = await writeTinyModel(join(dir, "bench.gguf"));
-  return { args: ["--bin-dir", binDir, "--model", model] };
+  return { args: ["--bin-dir", binDir, "--model", model], homeDir: await newHome(dir) };
 }
 
-/** Options for a node with the real llama.cpp and the starter model, fetched before when they are not here. */
-export async function realEngine(): Promise<NodeProcessOptions> {
+/**
+ * Options for a node with the real llama.cpp and the starter model, both fetched before when they are not here.
+ * Its home goes into `dir`.
+ */
+export async function realEngine(dir: string): Promise<NodeProcessOptions> {
   const [install, model] = await Promise.all([ensureTestEngine(), ensureTestModel()]);
-  return { args: ["--bin-dir", install.dir, "--model", model] };
+  return { args: ["--bin-dir", install.dir, "--model", model], homeDir: await newHome(dir) };
+}
+
+/** Beside the other files, so that it goes with them even when the bench is ended in the middle. */
+async function newHome(dir: string): Promise<string> {
+  return await Deno.makeTempDir({ dir, prefix: "home-" });
 }
 
 /** Makes one word of the shell of any text. */

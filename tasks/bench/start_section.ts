@@ -19,7 +19,7 @@ interface StartTimes {
 /** Measures starts: the first in an empty home, and the next in the same home. */
 export async function measureStarts({ sizes, dir, tell }: SectionContext): Promise<Figure[]> {
   tell("start: making sure that engine and model are here");
-  const options = await realEngine();
+  const options = await realEngine(dir);
   const firsts: StartTimes[] = [];
   const nexts: StartTimes[] = [];
   for (let start = 0; start < sizes.starts; start += 1) {
