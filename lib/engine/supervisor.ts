@@ -288,14 +288,18 @@ export class Supervisor<Spec> {
     const { crashWindowMs, crashesMax, loadCrashesMax, restartBackoff } = this.#config;
     this.#crashes = this.#crashes.filter((atMs) => nowMs - atMs < crashWindowMs);
     this.#crashes.push(nowMs);
+    this.#crashes = this.#crashes.slice(-crashesMax);
     this.#loadCrashes = crash.wasReady ? 0 : this.#loadCrashes + 1;
-    if (this.#crashes.length >= crashesMax || this.#loadCrashes >= loadCrashesMax) {
-      const times = Math.max(this.#crashes.length, this.#loadCrashes);
-      const tries = times > 1 ? ` (the last of ${times} times)` : "";
+    if (this.#loadCrashes >= loadCrashesMax) {
+      const tries = this.#loadCrashes > 1 ? ` (the last of ${this.#loadCrashes} times)` : "";
       this.#state = { kind: "failed", reason: `${reason}${tries}`, lastLines };
       return;
     }
-    const waitMs = backoffMs(this.#crashes.length - 1, this.#rng, restartBackoff);
+    // A server that was ready is never given up: a few requests that crash it must not end the service
+    // for all others until a person comes. It only takes longer and longer.
+    const waitMs = this.#crashes.length < crashesMax
+      ? backoffMs(this.#crashes.length - 1, this.#rng, restartBackoff)
+      : restartBackoff.capMs;
     this.#state = { kind: "waiting", spec, reason, lastLines, untilMs: nowMs + waitMs };
   }
 

@@ -17,7 +17,7 @@ export interface SupervisorConfig {
   readonly stopGraceMs: number;
   /** Between two signals that cannot be ignored, while the system does not report the end. */
   readonly killAgainMs: number;
-  /** Crashes within {@link crashWindowMs} after which nothing is tried any more. */
+  /** Crashes within {@link crashWindowMs} from which on the longest wait is taken each time. */
   readonly crashesMax: number;
   readonly crashWindowMs: number;
   /** Crashes in a row before readiness after which nothing is tried any more. */

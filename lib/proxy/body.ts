@@ -13,6 +13,8 @@ export interface BodyLimits {
   readonly bytesPerSecondMin: number;
   /** Longest silence within a body. */
   readonly silenceMs: number;
+  /** Longest time of a whole body: a fast beginning does not earn a slow end. */
+  readonly totalMs: number;
 }
 
 /** The limits of a node. 64 MiB hold a dozen photographs in base64 or the longest of contexts. */
@@ -21,6 +23,8 @@ export const BODY_LIMITS: BodyLimits = {
   graceMs: 20_000,
   bytesPerSecondMin: 1024,
   silenceMs: 30_000,
+  // The largest body at 110 KB/s: a phone uploads faster.
+  totalMs: 600_000,
 };
 
 /** Bytes that all bodies together may hold: each stays in memory until its answer is complete. */
@@ -207,9 +211,9 @@ export class BodyReading implements BodySink {
   }
 
   #dueMs(): number {
-    const { graceMs, bytesPerSecondMin, silenceMs } = this.#options.limits;
-    const paceMs = this.#startedMs + graceMs + (this.#sizeBytes / bytesPerSecondMin) * 1000;
-    return Math.min(paceMs, this.#heardMs + silenceMs);
+    const { graceMs, bytesPerSecondMin, silenceMs, totalMs } = this.#options.limits;
+    const allowedMs = Math.min(graceMs + (this.#sizeBytes / bytesPerSecondMin) * 1000, totalMs);
+    return Math.min(this.#startedMs + allowedMs, this.#heardMs + silenceMs);
   }
 
   #tooLarge(): DoorError {

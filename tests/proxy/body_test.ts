@@ -10,6 +10,7 @@ const LIMITS: BodyLimits = {
   graceMs: 10_000,
   bytesPerSecondMin: 100,
   silenceMs: 5_000,
+  totalMs: 600_000,
 };
 
 class HandBody implements IncomingBody {
@@ -174,4 +175,16 @@ Deno.test("readBody() tells a body that broke off, and ignores what comes later"
   body.sink?.chunk(Uint8Array.of(2));
   body.sink?.end();
   assert.equal(inspected.length, 1);
+});
+
+Deno.test("readBody() gives a fast beginning no credit for an endless end", async () => {
+  const limits = { ...LIMITS, totalMs: 12_000, bytesPerSecondMin: 1 };
+  const { body, time, reading } = setup({ limits });
+  // By its pace alone this body could take 900 s.
+  body.sink?.chunk(new Uint8Array(900));
+  for (let second = 0; second < 12; second += 1) {
+    time.advance(1_000);
+    body.sink?.chunk(new Uint8Array(1));
+  }
+  await assertFails(reading, "request_timeout");
 });

@@ -47,6 +47,25 @@ export async function serve(context: CommandContext, flags: ServeFlags): Promise
 }
 
 /**
+ * Whoever can write into the home could name any process as a child of ours and have the next start
+ * end it, or put another engine there.
+ */
+async function refuseForeignHome(homeDir: string): Promise<void> {
+  const { mode, uid } = await Deno.stat(homeDir);
+  const own = Deno.uid();
+  if (mode !== null && (mode & 0o022) !== 0) {
+    throw new UserError(
+      `Refusing ${homeDir}: others can write there (mode ${(mode & 0o777).toString(8)}). ` +
+        `Run: chmod go-w ${homeDir}`,
+    );
+  }
+  // Root runs on folders of others in containers, and chose to.
+  if (uid !== null && own !== null && own !== 0 && uid !== own) {
+    throw new UserError(`Refusing ${homeDir}: it belongs to another user (uid ${uid})`);
+  }
+}
+
+/**
  * A promise that nobody waits for must not end a program that others rely on: Deno 2.4's `node:http`
  * rejects one inside itself when an engine breaks off an answer that we handle already.
  */
@@ -67,6 +86,7 @@ function surviveRejections(): Disposable {
 async function openHome({ homeDir, isEphemeral }: NodeSettings): Promise<RunDir> {
   try {
     await ensureDir(homeDir, 0o700);
+    await refuseForeignHome(homeDir);
     return await openRunDir(homeDir, { isEphemeral });
   } catch (cause) {
     if (cause instanceof UserError) throw cause;

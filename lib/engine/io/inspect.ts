@@ -1,8 +1,8 @@
-import { isAbsolute } from "node:path";
+import { dirname, isAbsolute } from "node:path";
 import { getLogger } from "@logtape/logtape";
 import { messageOf } from "~/base/errors.ts";
 import { runCommand } from "~/base/io/command.ts";
-import { readTextIfAny, statIfAny, writeFileAtomic } from "~/base/io/files.ts";
+import { ensureDir, readTextIfAny, statIfAny, writeFileAtomic } from "~/base/io/files.ts";
 import { parseDevices, parseFlags, parseRpcVersion, parseVersion } from "../capabilities.ts";
 import { engineEnv } from "../command_line.ts";
 import { decodeFacts, encodeFacts, type FileMark, type LastingFacts } from "../facts_cache.ts";
@@ -137,6 +137,7 @@ async function writeCache(
   facts: LastingFacts,
 ): Promise<void> {
   try {
+    await ensureDir(dirname(path));
     await writeFileAtomic(path, encodeFacts(facts, marks));
   } catch (error) {
     // Only speed is lost.

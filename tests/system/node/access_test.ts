@@ -114,3 +114,18 @@ async function askAs(port: number, host: string): Promise<string> {
   const size = await connection.read(answer);
   return new TextDecoder().decode(answer.subarray(0, size ?? 0)).split("\r\n")[0] ?? "";
 }
+
+Deno.test("a home that others can write is refused, with the way to mend it", async () => {
+  const homeDir = await Deno.makeTempDir({ prefix: "mesh-llm-open-home-" });
+  try {
+    await Deno.chmod(homeDir, 0o777);
+    const { code, stderr } = await runProgram(["serve", "--port", "0", "--console", "0"], {
+      HOME: homeDir,
+      MESH_LLM_HOME: homeDir,
+    });
+    assert.equal(code, 1);
+    assert.match(stderr, /others can write there \(mode 777\). Run: chmod go-w/);
+  } finally {
+    await Deno.remove(homeDir, { recursive: true });
+  }
+});

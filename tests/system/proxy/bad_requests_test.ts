@@ -10,6 +10,7 @@ const BODY_LIMITS = {
   graceMs: 150,
   bytesPerSecondMin: 1_000_000,
   silenceMs: 10_000,
+  totalMs: 60_000,
 };
 
 function codeOf(answer: RawAnswer): unknown {
