@@ -1,5 +1,4 @@
 /** Turns an engine's answer into the client's. */
-import { type ByteSource, sourceOf, streamOf } from "../base/byte_source.ts";
 import { messageOf } from "../base/errors.ts";
 import { type Call, ClientGoneError } from "./call.ts";
 import { DoorError, engineErrorBody, errorResponse, jsonResponse } from "./errors.ts";
@@ -76,28 +75,21 @@ function relay(
   of: Relay,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   const { call, status } = of;
-  const source = sourceOf(body);
-  return streamOf({
-    async next() {
-      // After the last words, or a cancel, there is nothing to say.
-      if (call.isOver) return undefined;
-      try {
-        return await passOn(source, of);
-      } catch (cause) {
-        return call.isOver ? undefined : lastWords(cause, of);
-      }
-    },
+  const reader = body.getReader();
+  return new ReadableStream({
+    // Returns nothing to wait for: each piece is passed on by its own promise, and there is one at a
+    // time, since nothing is read before it is asked for.
+    pull: (controller) => passOn(reader, controller, of),
     async cancel() {
       call.abort(new ClientGoneError());
       call.finish("client gone", { status });
-      try {
-        await source.cancel();
-      } catch {
-        // The abort has broken the source already.
-      }
+      // The abort has broken the source already, or will.
+      await reader.cancel().catch(() => {});
     },
-  });
+  }, { highWaterMark: 0 });
 }
+
+type Controller = ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
 
 interface Relay {
   readonly call: Call;
@@ -105,31 +97,40 @@ interface Relay {
   readonly tail: SseTail | undefined;
 }
 
-async function passOn(
-  source: ByteSource,
-  { call, status, tail }: Relay,
-): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  for (;;) {
-    call.onWait();
-    const piece = await source.next();
-    if (call.isOver) return undefined;
-    if (piece === undefined) {
-      const rest = tail?.finish();
-      call.finish("answered", { status });
-      return rest !== undefined && rest.length > 0 ? rest : undefined;
+function passOn(
+  reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>,
+  controller: Controller,
+  of: Relay,
+): void {
+  of.call.onWait();
+  reader.read().then((step) => {
+    if (step.done) endWell(controller, of);
+    else {
+      of.call.onBytes(step.value.length);
+      const bytes = of.tail === undefined ? step.value : of.tail.push(step.value);
+      if (bytes.length > 0) controller.enqueue(bytes);
+      else passOn(reader, controller, of);
     }
-    call.onBytes(piece.length);
-    const bytes = tail === undefined ? piece : tail.push(piece);
-    if (bytes.length > 0) return bytes;
-  }
+  }).catch((cause) => endBroken(cause, controller, of));
 }
 
-/** What a stream that broke off ends with: an event that says so, or the break itself. */
-function lastWords(cause: unknown, { call, status, tail }: Relay): Uint8Array<ArrayBuffer> {
+function endWell(controller: Controller, { call, status, tail }: Relay): void {
+  if (call.isOver) return;
+  const rest = tail?.finish();
+  if (rest !== undefined && rest.length > 0) controller.enqueue(rest);
+  call.finish("answered", { status });
+  controller.close();
+}
+
+function endBroken(cause: unknown, controller: Controller, of: Relay): void {
+  const { call, status, tail } = of;
+  // After a cancel there is nobody left to tell.
+  if (call.isOver) return;
   const reason = call.signal.aborted ? call.signal.reason : cause;
   if (reason instanceof ClientGoneError) {
     call.finish("client gone", { status });
-    throw reason;
+    controller.error(reason);
+    return;
   }
   const error = reason instanceof DoorError ? reason : new DoorError(
     "upstream_failed",
@@ -137,7 +138,11 @@ function lastWords(cause: unknown, { call, status, tail }: Relay): Uint8Array<Ar
     { cause: reason },
   );
   call.finish("broken", { status, code: error.code });
-  if (tail === undefined) throw error;
+  if (tail === undefined) {
+    controller.error(error);
+    return;
+  }
   const isNamed = call.dialect === "anthropic" || call.endpoint.endsWith("/responses");
-  return tail.fail(errorEvent(error, { dialect: call.dialect, isNamed }));
+  controller.enqueue(tail.fail(errorEvent(error, { dialect: call.dialect, isNamed })));
+  controller.close();
 }

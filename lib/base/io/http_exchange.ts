@@ -11,7 +11,6 @@
 import type http from "node:http";
 import { getLogger } from "@logtape/logtape";
 import { messageOf } from "../errors.ts";
-import { type ByteSource, sourceOf } from "../byte_source.ts";
 import type { BodySink, DoorEnv, IncomingBody } from "../http_door.ts";
 import type { HttpLimits } from "./http_server.ts";
 
@@ -44,7 +43,7 @@ export class Exchange implements DoorEnv, IncomingBody {
   #gone: AbortController | undefined;
   #sink: BodySink | undefined;
   #bodyError: Error | undefined;
-  #source: ByteSource | undefined;
+  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   #probe: ReturnType<typeof setTimeout> | undefined;
   #sliceMs = 0;
   #sliceBytes = 0;
@@ -177,25 +176,25 @@ export class Exchange implements DoorEnv, IncomingBody {
 
   async #stream(body: ReadableStream<Uint8Array>): Promise<void> {
     const outgoing = this.#outgoing;
-    const source = sourceOf(body);
-    this.#source = source;
+    const reader = body.getReader();
+    this.#reader = reader;
     // Head and first bytes go out together when these are at hand, and the head alone otherwise.
     const flush = setImmediate(() => {
       this.#isHeadSent = true;
       if (!outgoing.destroyed) outgoing.flushHeaders();
     });
     try {
-      for (let piece = await source.next(); piece !== undefined; piece = await source.next()) {
+      for (let step = await reader.read(); !step.done; step = await reader.read()) {
         if (this.#isDone) return;
         if (!this.#isHeadSent) clearImmediate(flush);
         this.#isHeadSent = true;
-        if (!outgoing.write(piece)) await this.#drained();
+        if (!outgoing.write(step.value)) await this.#drained();
       }
       if (!this.#isDone) outgoing.end();
     } finally {
       clearImmediate(flush);
-      if (this.#isDone) await cancelled(source);
-      this.#source = undefined;
+      if (this.#isDone) await reader.cancel().catch(() => {});
+      this.#reader = undefined;
     }
   }
 
@@ -269,15 +268,6 @@ export class Exchange implements DoorEnv, IncomingBody {
     if (this.#outgoing.writableFinished) return;
     this.#isGone = true;
     this.#gone?.abort();
-    if (this.#source !== undefined) void cancelled(this.#source);
-  }
-}
-
-/** Tells a source that nobody reads on; what it says to that does not matter. */
-async function cancelled(source: ByteSource): Promise<void> {
-  try {
-    await source.cancel();
-  } catch {
-    // It was broken already.
+    void this.#reader?.cancel().catch(() => {});
   }
 }

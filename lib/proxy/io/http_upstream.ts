@@ -7,7 +7,6 @@
  *
  * @module
  */
-import { streamOf } from "../../base/byte_source.ts";
 import { messageOf } from "../../base/errors.ts";
 import { joined, type ResponseHead } from "../http1_response.ts";
 import {
@@ -183,11 +182,13 @@ interface Exchange {
 async function bodyOf(head: ResponseHead, exchange: Exchange): Promise<UpstreamResponse["body"]> {
   const { lengthBytes } = head;
   if (lengthBytes !== undefined && lengthBytes <= WHOLE_BYTES_MAX) return await wholeBody(exchange);
-  const end = (): void => {
-    exchange.connection.close();
-    exchange.end();
-  };
-  return streamOf({ next: () => passOn(exchange, end), cancel: end });
+  return new ReadableStream({
+    pull: (controller) => passOn(controller, exchange),
+    cancel: () => {
+      exchange.connection.close();
+      exchange.end();
+    },
+  }, { highWaterMark: 0 });
 }
 
 async function wholeBody(exchange: Exchange): Promise<Uint8Array<ArrayBuffer>> {
@@ -201,16 +202,18 @@ async function wholeBody(exchange: Exchange): Promise<Uint8Array<ArrayBuffer>> {
 }
 
 async function passOn(
+  controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
   exchange: Exchange,
-  breakOff: () => void,
-): Promise<Uint8Array<ArrayBuffer> | undefined> {
+): Promise<void> {
   try {
     const piece = await nextOf(exchange);
-    if (piece === undefined) exchange.end();
-    return piece;
+    if (piece !== undefined) return controller.enqueue(piece);
+    exchange.end();
+    controller.close();
   } catch (error) {
-    breakOff();
-    throw error;
+    exchange.connection.close();
+    exchange.end();
+    controller.error(error);
   }
 }
 
