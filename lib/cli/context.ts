@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import process from "node:process";
 import { messageOf, UserError } from "~/base/errors.ts";
-import { readTextBounded, readTextIfAny } from "~/base/io/files.ts";
+import { readTextBounded, readTextIfAny, statIfAny } from "~/base/io/files.ts";
 import type { ReportProgress, ReportSourceFailure } from "~/base/progress.ts";
 import type { CommonFlags } from "./flags.ts";
 import { configureLogging } from "./logging.ts";
@@ -71,6 +71,11 @@ export async function openContext(flags: CommonFlags): Promise<CommandContext> {
 
 /** @throws {UserError} when there is a file that cannot be read or used */
 async function readConfig(path: string): Promise<ConfigFile> {
+  const info = await statIfAny(path).catch(() => undefined);
+  // A pipe would be waited on for ever.
+  if (info !== undefined && !info.isFile) {
+    throw new UserError(`Cannot read ${path}: it is no file`);
+  }
   const text = await readTextIfAny(path, CONFIG_BYTES_MAX).catch((cause) => {
     throw new UserError(`Cannot read ${path}: ${messageOf(cause)}`, { cause });
   });

@@ -159,6 +159,8 @@ export class LocalModel {
       this.#apply({ kind: "start", model: plan.model });
       this.#ports.driver.start(plan.launch);
     } catch (error) {
+      // Dropped in the middle: whoever did that empties the slot, and nothing failed.
+      if (abort.signal.aborted) return;
       // The half that did not fail must not go on fetching for nobody.
       abort.abort(error);
       this.#apply({ kind: "failed", reason: messageOf(error) });

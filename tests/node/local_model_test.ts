@@ -189,9 +189,12 @@ Deno.test("LocalModel.drop() gives up waiting at its limit", async () => {
 Deno.test("LocalModel.drop() in the middle of a download ends the download", async () => {
   const stage = new Stage();
   await stage.local.load();
+  const states: string[] = [];
+  stage.local.subscribe((state) => void states.push(state.kind));
   stage.engine.resolve({} as PreparedEngine);
   await stage.local.drop(0);
   assert.ok(stage.fetching?.signal.aborted);
+  assert.deepEqual(states, ["empty"], "being dropped is no failure");
   assert.equal(stage.local.state.kind, "empty");
   assert.ok(!stage.deeds.includes("started"));
 });

@@ -236,6 +236,8 @@ class DoorServer implements HttpServer {
 
   #admit(socket: Socket): void {
     socket.on("error", () => {});
+    // Each pipelined request listens, up to their bound: more than the ten that a leak is suspected from.
+    socket.setMaxListeners(4 * PIPELINED_MAX);
     if (this.#isClosing || !this.#hasRoom()) {
       socket.destroy();
       return;

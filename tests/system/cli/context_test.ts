@@ -92,3 +92,11 @@ Deno.test("readApiKeys() refuses a file that is absent, empty or no list of keys
     await assert.rejects(readApiKeys([`@${file}`], NO_ENV), wrongUsage(/Cannot read API keys/));
   });
 });
+
+Deno.test("openContext() does not wait for a pipe in place of config.json", async () => {
+  await inFolder(async (home) => {
+    const made = await new Deno.Command("mkfifo", { args: [join(home, "config.json")] }).output();
+    assert.ok(made.success);
+    await assert.rejects(openContext(flagsOf(home)), /config\.json: it is no file/);
+  });
+});
