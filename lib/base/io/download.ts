@@ -149,6 +149,7 @@ class Download {
   readonly #request: DownloadRequest;
   readonly #ports: DownloadPorts;
   #reportedMs = -Infinity;
+  #lateReport: ReturnType<typeof setTimeout> | undefined;
   #hasReached = false;
 
   constructor(request: DownloadRequest, ports: DownloadPorts) {
@@ -269,6 +270,7 @@ class Download {
         this.#report(part.sizeBytes, totalBytes === undefined ? {} : { totalBytes });
       }
     } finally {
+      clearTimeout(this.#lateReport);
       reader.releaseLock();
     }
     if (totalBytes !== undefined && part.sizeBytes < totalBytes) {
@@ -380,8 +382,14 @@ class Download {
   }
 
   #report(doneBytes: number, more: { totalBytes?: number; isDone?: boolean }): void {
+    clearTimeout(this.#lateReport);
     const nowMs = performance.now();
-    if (more.isDone !== true && nowMs - this.#reportedMs < REPORT_INTERVAL_MS) return;
+    const restMs = REPORT_INTERVAL_MS - (nowMs - this.#reportedMs);
+    if (more.isDone !== true && restMs > 0) {
+      // Said later if nothing else comes: a download that stalls must not show less than it has.
+      this.#lateReport = setTimeout(() => this.#report(doneBytes, more), restMs);
+      return;
+    }
     this.#reportedMs = nowMs;
     const { what, source } = this.#request;
     this.#request.report({ what, source, doneBytes, ...more });

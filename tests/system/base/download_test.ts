@@ -359,3 +359,19 @@ Deno.test("downloadFile() says that a folder cannot be written", async () => {
     await assert.rejects(downloadFile(request()), failsAs("disk"));
   });
 });
+
+Deno.test("downloadFile() tells all that has arrived when the server falls silent", async () => {
+  const script: HttpScript = async (request, reply, index) => {
+    await cutAtHalf(request, reply, index);
+    await reply.hang();
+  };
+  await play(script, async ({ request }) => {
+    const stop = new AbortController();
+    // It used to go on showing what came with the first bytes.
+    const report = ({ doneBytes }: TransferProgress): void => {
+      if (doneBytes === HALF) stop.abort(new Error("half of it was told"));
+    };
+    const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(DEADLINE_MS)]);
+    await assert.rejects(downloadFile(request({ signal, report })), /half of it was told/);
+  });
+});
