@@ -5,11 +5,10 @@
 import { resolve } from "node:path";
 import { UserError } from "~/base/errors.ts";
 import { isJsonObject } from "~/base/json.ts";
+import { GIB } from "~/base/units.ts";
 import { API_PORT_DEFAULT, CONSOLE_PORT_DEFAULT, type NodeSettings } from "~/node/settings.ts";
 import type { CommonFlags, ServeFlags } from "./flags.ts";
 
-/** Bytes in one GB of `--max-vram`, which people mean as 1024³. */
-const GB_BYTES = 1024 ** 3;
 /** A key shorter than this can be guessed. */
 const API_KEY_CHARS_MIN = 8;
 
@@ -132,7 +131,7 @@ export function resolveSettings({ flags, env, config, apiKeys }: SettingsSources
     ...optional("model", flags.models[0] ?? config.model),
     ...optional("ctxSize", flags.ctxSize ?? config.ctxSize),
     ...optional("parallel", flags.parallel ?? config.parallel),
-    ...optional("maxMemoryBytes", maxVramGb === undefined ? undefined : maxVramGb * GB_BYTES),
+    ...optional("maxMemoryBytes", maxVramGb === undefined ? undefined : maxVramGb * GIB),
     ...optional("device", flags.device ?? config.device),
     ...optional("binDir", binDir === undefined ? undefined : resolve(binDir)),
   };

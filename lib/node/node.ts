@@ -5,8 +5,9 @@
 import { getLogger } from "@logtape/logtape";
 import type { ManagedNode, NumberedEvent, StatusSnapshot, SubscribeOptions } from "~/api/ports.ts";
 import type { Clock } from "~/base/clock.ts";
-import { messageOf, UserError } from "~/base/errors.ts";
+import { UserError } from "~/base/errors.ts";
 import type { RequestEvent } from "~/proxy/events.ts";
+import { plainName } from "~/proxy/models.ts";
 import type { RoutingTable, Upstream } from "~/proxy/ports.ts";
 import type { EngineDriver } from "./engine_driver.ts";
 import { type EventHub, requestEvent } from "./events.ts";
@@ -120,7 +121,7 @@ export class MeshNode implements ManagedNode {
   async dropModel(name: string): Promise<void> {
     const { local } = this.#parts;
     const served = idOf(local.state);
-    if (served === undefined || !isSameModel(served, name)) {
+    if (served === undefined || plainName(served) !== plainName(name)) {
       const instead = served === undefined ? "it serves no model" : `it serves "${served}"`;
       throw new UserError(`Cannot drop "${name}": this node does not serve it, ${instead}`);
     }
@@ -169,12 +170,6 @@ export class MeshNode implements ManagedNode {
   }
 }
 
-/** Names match as at the OpenAI door: exactly, or without case and ".gguf". */
-function isSameModel(served: string, name: string): boolean {
-  const bare = (text: string): string => text.toLowerCase().replace(/\.gguf$/, "");
-  return served === name || bare(served) === bare(name);
-}
-
 /** Logs what happens to the model, for the person at the terminal. */
 export function logSlot(state: SlotState): void {
   if (state.kind === "restarting") {
@@ -183,5 +178,5 @@ export function logSlot(state: SlotState): void {
       reason: state.reason,
     });
   }
-  if (state.kind === "failed") log.error("{reason}", { reason: messageOf(state.reason) });
+  if (state.kind === "failed") log.error("{reason}", { reason: state.reason });
 }

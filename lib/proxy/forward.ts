@@ -1,4 +1,5 @@
 /** Sends a request to the first target that answers. */
+import { joined } from "../base/bytes.ts";
 import { messageOf } from "../base/errors.ts";
 import type { JsonValue } from "../base/json.ts";
 import type { Call } from "./call.ts";
@@ -125,5 +126,5 @@ async function readSome(stream: ReadableStream<Uint8Array>): Promise<Uint8Array<
     }
     pieces.push(step.value);
   }
-  return new Uint8Array(await new Blob(pieces as BlobPart[]).arrayBuffer());
+  return joined(pieces);
 }

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { joined } from "../base/bytes.ts";
+
 /** Largest head of an answer; llama-server's has about 300 bytes. */
 const HEAD_BYTES_MAX = 32 * 1024;
 /** Most headers of an answer. */
@@ -252,15 +254,4 @@ function readLength(headers: ResponseHead["headers"]): number | undefined {
 
 function valuesOf(headers: ResponseHead["headers"], wanted: string): string[] {
   return headers.filter(([name]) => name === wanted).map(([, value]) => value);
-}
-
-/** One array with the bytes of all. */
-export function joined(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
 }

@@ -122,7 +122,8 @@ function findByName<Model extends { readonly id: string }>(
   return models.find((model) => plainName(model.id) === wanted);
 }
 
-function plainName(name: string): string {
+/** A name without what does not tell models apart: case and ".gguf". */
+export function plainName(name: string): string {
   return name.toLowerCase().replace(/\.gguf$/, "");
 }
 

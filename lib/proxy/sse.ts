@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { joined } from "../base/bytes.ts";
 import type { DoorError } from "./errors.ts";
 import { type Dialect, errorBody } from "./errors.ts";
 
@@ -83,17 +84,9 @@ export class SseTail {
     const pieces = this.#held;
     const only = pieces[0];
     this.#held = [];
-    const length = this.#heldBytes;
     this.#heldBytes = 0;
     if (only === undefined) return NOTHING;
-    if (pieces.length === 1) return only;
-    const whole = new Uint8Array(length);
-    let at = 0;
-    for (const piece of pieces) {
-      whole.set(piece, at);
-      at += piece.length;
-    }
-    return whole;
+    return pieces.length === 1 ? only : joined(pieces);
   }
 }
 

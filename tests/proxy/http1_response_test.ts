@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { HttpFormatError, joined, ResponseParser } from "~/proxy/http1_response.ts";
+import { joined } from "~/base/bytes.ts";
+import { HttpFormatError, ResponseParser } from "~/proxy/http1_response.ts";
 
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder();

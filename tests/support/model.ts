@@ -1,9 +1,8 @@
 import { join } from "node:path";
+import { TEST_HOME } from "./engine.ts";
 import { STARTER } from "~/models/catalogue.ts";
 import { ensureModel } from "~/models/io/fetch_model.ts";
 
-/** A home folder that all tests share; what is fetched for them stays there between runs. */
-export const TEST_HOME = join(import.meta.dirname ?? ".", "..", "..", ".cache", "test-home");
 /** Models of the shared home. */
 export const TEST_MODELS_DIR = join(TEST_HOME, "models");
 

@@ -3,6 +3,7 @@
  * the latter would send requests for loopback to the proxy that `HTTP_PROXY` names.
  */
 import http from "node:http";
+import { joined } from "~/base/bytes.ts";
 import { messageOf, UserError } from "~/base/errors.ts";
 import { isJsonObject, type JsonObject } from "~/base/json.ts";
 import { MIB } from "~/base/units.ts";
@@ -159,7 +160,7 @@ async function collect(incoming: http.IncomingMessage): Promise<JsonObject> {
     if (sizeBytes > ANSWER_BYTES_MAX) return {};
     chunks.push(chunk);
   }
-  const text = new TextDecoder().decode(await new Blob(chunks as BlobPart[]).arrayBuffer());
+  const text = new TextDecoder().decode(joined(chunks));
   try {
     const value: unknown = JSON.parse(text);
     return isJsonObject(value) ? value : {};

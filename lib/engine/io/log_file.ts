@@ -1,4 +1,5 @@
 import { dirname } from "node:path";
+import { joined } from "~/base/bytes.ts";
 import { ensureDir, removeIfAny, writeAll } from "~/base/io/files.ts";
 import { Lane } from "~/base/lane.ts";
 
@@ -85,8 +86,7 @@ export class LogFile {
         await this.#rotate();
         continue;
       }
-      const batch = lines.slice(next, next + count);
-      const bytes = new Uint8Array(await new Blob(batch as BlobPart[]).arrayBuffer());
+      const bytes = joined(lines.slice(next, next + count));
       await writeAll(this.#file, bytes);
       this.#sizeBytes += bytes.length;
       next += count;

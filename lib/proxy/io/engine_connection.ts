@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { joined, type ResponseHead, ResponseParser } from "../http1_response.ts";
+import { joined } from "../../base/bytes.ts";
+import { type ResponseHead, ResponseParser } from "../http1_response.ts";
 
 /** One read: several events of a stream, or a whole small answer. */
 const READ_BYTES = 16 * 1024;

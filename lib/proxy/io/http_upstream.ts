@@ -7,8 +7,9 @@
  *
  * @module
  */
+import { joined } from "../../base/bytes.ts";
 import { messageOf } from "../../base/errors.ts";
-import { joined, type ResponseHead } from "../http1_response.ts";
+import type { ResponseHead } from "../http1_response.ts";
 import {
   type Upstream,
   UpstreamError,

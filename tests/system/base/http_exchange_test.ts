@@ -1,33 +1,15 @@
 import assert from "node:assert/strict";
 import { RawClient } from "#support/raw_http.ts";
-import type { DoorEnv } from "~/base/http_door.ts";
-import { type HttpServer, serveHttp, type ServeOptions } from "~/base/io/http_server.ts";
-
-type Fetch = (request: Request, env: DoorEnv) => Response | Promise<Response>;
-
-function serve(fetch: Fetch, options: Partial<ServeOptions> = {}): Promise<HttpServer> {
-  return serveHttp({
-    listen: "loopback",
-    port: 0,
-    purpose: "test",
-    portFlag: "--port",
-    fetch,
-    ...options,
-  });
-}
-
-function get(path: string): string {
-  return `GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`;
-}
+import { rawGet, serveTest } from "#support/raw_server.ts";
 
 Deno.test("An exchange gives answers of known length in one piece, others in chunks", async () => {
-  const server = await serve((request) =>
+  const server = await serveTest((request) =>
     new URL(request.url).pathname === "/whole"
       ? new Response("four", { headers: { "content-length": "4" } })
       : new Response(ReadableStream.from([new TextEncoder().encode("four")]))
   );
   using client = await RawClient.connect(server.port);
-  await client.send(get("/whole") + get("/stream"));
+  await client.send(rawGet("/whole") + rawGet("/stream"));
   const whole = await client.readAnswer();
   const stream = await client.readAnswer();
   assert.deepEqual([whole.body, stream.body], ["four", "four"]);
@@ -38,7 +20,7 @@ Deno.test("An exchange gives answers of known length in one piece, others in chu
 
 Deno.test("An exchange sends the head of a stream at once, before its first bytes", async () => {
   const first = Promise.withResolvers<void>();
-  const server = await serve(() =>
+  const server = await serveTest(() =>
     new Response(
       new ReadableStream({
         async pull(controller) {
@@ -50,7 +32,7 @@ Deno.test("An exchange sends the head of a stream at once, before its first byte
     )
   );
   using client = await RawClient.connect(server.port);
-  await client.send(get("/"));
+  await client.send(rawGet("/"));
   assert.match(await client.readSome(), /^HTTP\/1\.1 200 OK\r\n/);
   first.resolve();
   assert.match(await client.readToEndOf("late"), /late/);
@@ -58,39 +40,39 @@ Deno.test("An exchange sends the head of a stream at once, before its first byte
 });
 
 Deno.test("An exchange gives empty answers a length, and none to 204", async () => {
-  const server = await serve((request) =>
+  const server = await serveTest((request) =>
     new Response(null, { status: request.url.endsWith("/none") ? 204 : 200 })
   );
   using client = await RawClient.connect(server.port);
-  await client.send(get("/none") + get("/empty"));
+  await client.send(rawGet("/none") + rawGet("/empty"));
   assert.equal((await client.readAnswer()).headers.get("content-length"), null);
   assert.equal((await client.readAnswer()).headers.get("content-length"), "0");
   await server.close({ graceMs: 0 });
 });
 
 Deno.test("An exchange cuts the connection when the app fails, and serves the next", async () => {
-  const server = await serve((request) => {
+  const server = await serveTest((request) => {
     if (request.url.endsWith("/bad")) throw new Error("defect");
     return new Response("hi");
   });
   using bad = await RawClient.connect(server.port);
-  await bad.send(get("/bad"));
+  await bad.send(rawGet("/bad"));
   assert.equal(await bad.readToEnd(), "");
   using good = await RawClient.connect(server.port);
-  await good.send(get("/"));
+  await good.send(rawGet("/"));
   assert.equal((await good.readAnswer()).body, "hi");
   await server.close({ graceMs: 0 });
 });
 
 Deno.test("An exchange never aborts clientGone after a complete answer", async () => {
   const aborted: string[] = [];
-  const server = await serve((request, env) => {
+  const server = await serveTest((request, env) => {
     env.clientGone.addEventListener("abort", () => aborted.push(request.url));
     return new Response("hi", { headers: { "content-length": "2" } });
   });
   const client = await RawClient.connect(server.port);
   for (const path of ["/1", "/2"]) {
-    await client.send(get(path));
+    await client.send(rawGet(path));
     await client.readAnswer();
   }
   client.close();
@@ -99,20 +81,20 @@ Deno.test("An exchange never aborts clientGone after a complete answer", async (
 });
 
 Deno.test("An exchange throws an unread body away and keeps the connection", async () => {
-  const server = await serve(() => new Response("no", { headers: { "content-length": "2" } }));
+  const server = await serveTest(() => new Response("no", { headers: { "content-length": "2" } }));
   using client = await RawClient.connect(server.port);
   const body = "x".repeat(3_000_000);
   await client.send(
     `POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
   );
   assert.equal((await client.readAnswer()).body, "no");
-  await client.send(get("/"));
+  await client.send(rawGet("/"));
   assert.equal((await client.readAnswer()).body, "no");
   await server.close({ graceMs: 0 });
 });
 
 Deno.test("An exchange cuts off a client that goes on sending an unread body for long", async () => {
-  const server = await serve(() => new Response("no", { headers: { "content-length": "2" } }), {
+  const server = await serveTest(() => new Response("no", { headers: { "content-length": "2" } }), {
     limits: { lingerMs: 100 },
   });
   using client = await RawClient.connect(server.port);
@@ -123,7 +105,9 @@ Deno.test("An exchange cuts off a client that goes on sending an unread body for
 });
 
 Deno.test("An exchange with an HTTP/1.0 client ends and closes", async () => {
-  const server = await serve(() => new Response(ReadableStream.from([new Uint8Array([104, 105])])));
+  const server = await serveTest(() =>
+    new Response(ReadableStream.from([new Uint8Array([104, 105])]))
+  );
   using client = await RawClient.connect(server.port);
   await client.send("GET / HTTP/1.0\r\nhost: localhost\r\n\r\n");
   const answer = await client.readAnswer();
@@ -135,13 +119,13 @@ Deno.test("An exchange with an HTTP/1.0 client ends and closes", async () => {
 Deno.test("An exchange aborts clientGone when its client is really gone", async () => {
   const gone = Promise.withResolvers<void>();
   const asked = Promise.withResolvers<void>();
-  const server = await serve((_request, env) => {
+  const server = await serveTest((_request, env) => {
     env.clientGone.addEventListener("abort", () => gone.resolve());
     asked.resolve();
     return new Promise(() => {});
   });
   const client = await RawClient.connect(server.port);
-  await client.send(get("/"));
+  await client.send(rawGet("/"));
   await asked.promise;
   client.close();
   await gone.promise;
@@ -150,7 +134,7 @@ Deno.test("An exchange aborts clientGone when its client is really gone", async 
 });
 
 Deno.test("An exchange delivers a body in pieces, its declared size first", async () => {
-  const server = await serve((_request, env) =>
+  const server = await serveTest((_request, env) =>
     new Promise((resolve) => {
       let sizeBytes = 0;
       env.body.read({
@@ -173,7 +157,7 @@ Deno.test("An exchange delivers a body in pieces, its declared size first", asyn
 });
 
 Deno.test("An exchange stops delivering when it is told to, and answers all the same", async () => {
-  const server = await serve((_request, env) =>
+  const server = await serveTest((_request, env) =>
     new Promise((resolve) => {
       const stop = env.body.read({
         chunk: () => {
@@ -214,7 +198,7 @@ Deno.test("An exchange that reads a large body lets others have their answers me
   const sizeBytes = 32 * 1024 * 1024;
   const order: string[] = [];
   const begun = Promise.withResolvers<void>();
-  const server = await serve((request, { body }) => {
+  const server = await serveTest((request, { body }) => {
     if (request.method === "GET") {
       order.push("small");
       return new Response("hi");
@@ -240,7 +224,7 @@ Deno.test("An exchange that reads a large body lets others have their answers me
   }).spawn();
   using other = await RawClient.connect(server.port);
   await begun.promise;
-  await other.send(get("/"));
+  await other.send(rawGet("/"));
   assert.equal((await other.readAnswer()).body, "hi");
   assert.equal((await uploader.status).code, 0);
   assert.deepEqual(order, ["small", "large"]);

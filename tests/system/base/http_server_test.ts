@@ -1,31 +1,13 @@
 import assert from "node:assert/strict";
 import { RawClient } from "#support/raw_http.ts";
+import { rawGet, serveTest } from "#support/raw_server.ts";
 import { UserError } from "~/base/errors.ts";
-import type { DoorEnv } from "~/base/http_door.ts";
-import { type HttpServer, serveHttp, type ServeOptions } from "~/base/io/http_server.ts";
-
-type Fetch = (request: Request, env: DoorEnv) => Response | Promise<Response>;
-
-function serve(fetch: Fetch, options: Partial<ServeOptions> = {}): Promise<HttpServer> {
-  return serveHttp({
-    listen: "loopback",
-    port: 0,
-    purpose: "test",
-    portFlag: "--port",
-    fetch,
-    ...options,
-  });
-}
-
-function get(path: string): string {
-  return `GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`;
-}
 
 Deno.test("serveHttp() listens on both loopback addresses, so that localhost is found", async () => {
-  const server = await serve(() => new Response("hi"));
+  const server = await serveTest(() => new Response("hi"));
   for (const host of server.hosts) {
     using client = await RawClient.connect(server.port, host.replace(/[[\]]/g, ""));
-    await client.send(get("/"));
+    await client.send(rawGet("/"));
     assert.equal((await client.readAnswer()).body, "hi");
   }
   assert.equal(server.hosts[0], "127.0.0.1");
@@ -33,18 +15,18 @@ Deno.test("serveHttp() listens on both loopback addresses, so that localhost is 
 });
 
 Deno.test("serveHttp() on all addresses answers on 127.0.0.1 too", async () => {
-  const server = await serve(() => new Response("hi"), { listen: "all" });
+  const server = await serveTest(() => new Response("hi"), { listen: "all" });
   using client = await RawClient.connect(server.port);
-  await client.send(get("/"));
+  await client.send(rawGet("/"));
   assert.equal((await client.readAnswer()).status, 200);
   await server.close({ graceMs: 0 });
 });
 
 for (const listen of ["loopback", "all"] as const) {
   Deno.test(`serveHttp() on ${listen} names a taken port and the flag that changes it`, async () => {
-    const server = await serve(() => new Response("hi"), { listen });
+    const server = await serveTest(() => new Response("hi"), { listen });
     await assert.rejects(
-      serve(() => new Response("hi"), { listen, port: server.port }),
+      serveTest(() => new Response("hi"), { listen, port: server.port }),
       (error) =>
         error instanceof UserError && error.message.includes(String(server.port)) &&
         error.message.includes("--port") && error.message.includes("another program"),
@@ -54,11 +36,11 @@ for (const listen of ["loopback", "all"] as const) {
 }
 
 Deno.test("serveHttp() closes idle connections after their time", async () => {
-  const server = await serve(() => new Response("hi", { headers: { "content-length": "2" } }), {
+  const server = await serveTest(() => new Response("hi", { headers: { "content-length": "2" } }), {
     limits: { idleMs: 200 },
   });
   using client = await RawClient.connect(server.port);
-  await client.send(get("/"));
+  await client.send(rawGet("/"));
   assert.equal((await client.readAnswer()).body, "hi");
   assert.equal(await client.readToEnd(), "", "idle for too long");
   await server.close({ graceMs: 0 });
@@ -67,7 +49,7 @@ Deno.test("serveHttp() closes idle connections after their time", async () => {
 Deno.test("serveHttp() beyond its limit closes the idle for the new, and no one who waits", async () => {
   const answer = Promise.withResolvers<Response>();
   const asked = Promise.withResolvers<void>();
-  const server = await serve(() => {
+  const server = await serveTest(() => {
     asked.resolve();
     return answer.promise;
   }, { limits: { connectionsMax: 1 } });
@@ -75,7 +57,7 @@ Deno.test("serveHttp() beyond its limit closes the idle for the new, and no one 
   await halfHead.send("GET / HTTP/1.1\r\nhost: loc");
   using waiting = await RawClient.connect(server.port);
   assert.equal(await halfHead.readToEnd(), "", "it kept others out");
-  await waiting.send(get("/"));
+  await waiting.send(rawGet("/"));
   await asked.promise;
   using tooMany = await RawClient.connect(server.port);
   assert.equal(await tooMany.readToEnd(), "");
@@ -86,12 +68,12 @@ Deno.test("serveHttp() beyond its limit closes the idle for the new, and no one 
 
 Deno.test("serveHttp() cuts who sends thousands of requests and reads no answer", async () => {
   let asked = 0;
-  const server = await serve(() => {
+  const server = await serveTest(() => {
     asked += 1;
     return new Promise(() => {});
   });
   using greedy = await RawClient.connect(server.port);
-  await greedy.send(get("/").repeat(2000)).catch(() => {});
+  await greedy.send(rawGet("/").repeat(2000)).catch(() => {});
   assert.equal(await greedy.readToEnd().catch(() => ""), "");
   assert.ok(asked > 1 && asked <= 32, `${asked} at once`);
   assert.equal(server.exchangeCount, 0);
