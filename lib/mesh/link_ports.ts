@@ -5,13 +5,18 @@
 import type { JsonObject } from "../base/json.ts";
 import type { PeerAddress } from "./address.ts";
 import type { ControlMessage } from "./control.ts";
-import type { Certificate, Signed } from "./credentials.ts";
+import type { Certificate, Role, Signed } from "./credentials.ts";
 import type { NodeId } from "./ids.ts";
 
 /** Who is at the other end, proved. */
 export interface LinkPeer {
   readonly nodeId: NodeId;
   readonly certificate: Signed<Certificate>;
+  /**
+   * How it acts in the mesh: what its HELLO says (`role`), but "client" when its certificate does not let it
+   * serve. A member that was started with `--client` acts as a client.
+   */
+  readonly role: Role;
   /** Changes with each start of its process. */
   readonly session: string;
   /** Version of its program. */
