@@ -67,6 +67,9 @@ const PACKAGE_RULES: Readonly<Record<string, PackageRule>> = {
   "hono": { rooms: ["proxy", "api", "node", "cli"], ioRooms: ["base"] },
   "@hono/node-server": { rooms: ["cli"], ioRooms: ["base", "proxy", "api", "node"] },
   "prom-client": { rooms: ["proxy", "api", "node", "cli"] },
+  "jose": { rooms: [], ioRooms: ["mesh"] },
+  "@peculiar/x509": { rooms: [], ioRooms: ["mesh"] },
+  "reflect-metadata": { rooms: [], ioRooms: ["mesh"] },
   "fflate": { rooms: ["engine", "models", "cli"], ioRooms: ["base"] },
   "tar-stream": { rooms: ["cli"], ioRooms: ["base", "engine", "models"] },
 };
