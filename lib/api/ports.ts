@@ -1,5 +1,6 @@
 // deno-lint-ignore-file camelcase -- the status has the field names that scripts rely on
 /** What the management door needs from the running node. */
+import { UserError } from "~/base/errors.ts";
 import type { JsonObject } from "~/base/json.ts";
 
 /** One device in the status. */
@@ -20,16 +21,104 @@ export interface StatusEngine {
   readonly devices: readonly StatusDevice[];
 }
 
+/** What a node of the mesh is there for: `client` asks, `member` does everything. */
+export type MeshRole = "member" | "client";
+
+/**
+ * How requests get to another node: over a link that one of both dialled, over one that both dialled at
+ * once through their routers ("punched"), or handed on by a third node.
+ */
+export type PeerReach = "direct" | "punched" | "forwarded";
+
 /** Another node of the mesh in the status. */
 export interface StatusPeer {
   readonly id: string;
-  readonly role: string;
+  readonly role: MeshRole;
+  /** What its certificate allows: "request", "serve", "split", "invite". */
+  readonly rights: readonly string[];
+  /** "live", "suspect" when nothing was heard of it for 2 s, "silent" when for longer. */
   readonly state: string;
+  /** On its disk. */
   readonly models: readonly string[];
   readonly vram_gb: number;
+  /** The model that it answers for. */
   readonly serving: string | null;
+  /** The model that it is about to answer for. */
+  readonly loading: string | null;
+  /** Smoothed round trip of the link; of the whole way when it is forwarded and known. */
   readonly rtt_ms: number | null;
   readonly version: string | null;
+  readonly reached: PeerReach;
+  /** Id of the node that forwards; null when it is linked with this one. */
+  readonly via: string | null;
+  /** "ip:port" of the other end of the link; null when there is no link. */
+  readonly address: string | null;
+  /** Whether others can dial it, as it says itself. */
+  readonly dialable: "yes" | "no" | "unknown";
+}
+
+/** A node of the mesh, this one included, as `members` tells it. */
+export interface MemberInfo {
+  readonly id: string;
+  readonly role: MeshRole;
+  readonly rights: readonly string[];
+  /** As in {@link StatusPeer}; "live" for this node. */
+  readonly state: string;
+  readonly is_self: boolean;
+  readonly reached: "self" | PeerReach;
+  readonly via: string | null;
+  readonly address: string | null;
+  readonly rtt_ms: number | null;
+  readonly version: string | null;
+  /** Models that it answers for. */
+  readonly serving: readonly string[];
+  /** On its disk. */
+  readonly models: readonly string[];
+  /** When its certificate ends, Unix seconds; null when it has none. */
+  readonly certificate_expires_unix_s: number | null;
+  /** Who signed its certificate: the mesh id, or the id of a node that may invite. */
+  readonly issuer: string | null;
+  /** Serial of the invite it came by; null for the originator. */
+  readonly invite_serial: string | null;
+  /** Clients that hang on it; null when only it knows. */
+  readonly clients: number | null;
+}
+
+/** What a join came to. */
+export interface Joined {
+  readonly mesh_id: string;
+  /** Other members that are here now. */
+  readonly peers: number;
+}
+
+/** What an invite is to allow, and for how long. */
+export interface InviteRequest {
+  readonly role: MeshRole;
+  readonly expiresInS: number;
+}
+
+/** An invite that was made. */
+export interface MadeInvite {
+  /** A secret: who has it can join. */
+  readonly token: string;
+  /** Names the invite when it is to be revoked. */
+  readonly serial: string;
+  readonly expires_unix_s: number;
+  readonly role: MeshRole;
+}
+
+/** What is to end: a node, or an invite, certificate or grant by its serial. */
+export type RevokeRequest =
+  & ({ readonly node: string } | { readonly serial: string })
+  /** Sign again what a revoked issuer issued, rather than end it too. */
+  & { readonly keep: boolean };
+
+/** What a revocation did at once. */
+export interface Revoked {
+  /** The node id or serial that ended. */
+  readonly revoked: string;
+  /** Links of this node that were closed for it. */
+  readonly closed_links: number;
 }
 
 /** A model as the mesh knows it. */
@@ -72,6 +161,12 @@ export interface StatusSnapshot {
   readonly mesh_name: string | null;
   /** Invite token: a secret. The door blanks it for callers who may not see it. */
   readonly token: string | null;
+  /** Serial of that token: what to revoke when it got into wrong hands. */
+  readonly invite_serial: string | null;
+  /** UDP port of the peer links; null when there is none. */
+  readonly peer_port: number | null;
+  /** Clients that hang on this node. */
+  readonly clients: number;
   readonly inflight_requests: number;
   readonly queued_requests: number;
   readonly uptime_secs: number;
@@ -101,6 +196,20 @@ export interface SubscribeOptions {
   readonly afterId?: number;
 }
 
+/** Why the node says no although the request is well made. */
+export type RefusalKind = "not_found" | "conflict";
+
+/** The node says no, and the request is not to blame: what it names is not there, or the time is not right. */
+export class NodeRefusal extends UserError {
+  override readonly name = "NodeRefusal";
+  readonly kind: RefusalKind;
+
+  constructor(kind: RefusalKind, message: string) {
+    super(message);
+    this.kind = kind;
+  }
+}
+
 /** The node as the management door sees it. */
 export interface ManagedNode {
   status(): StatusSnapshot;
@@ -125,6 +234,20 @@ export interface ManagedNode {
    * @throws {UserError} when this node does not serve it
    */
   dropModel(name: string): Promise<void>;
+  /**
+   * Joins the mesh of an invite token.
+   *
+   * @param options.signal aborted when nobody waits for it any more
+   * @throws {UserError} one sentence on why it cannot be: malformed, expired, revoked, nobody reached,
+   * in another mesh already (a {@link NodeRefusal} where it is not the token's fault)
+   */
+  join(token: string, options: { readonly signal: AbortSignal }): Promise<Joined>;
+  /** @throws {UserError} when this node may not invite, or is in no mesh */
+  makeInvite(request: InviteRequest): Promise<MadeInvite>;
+  /** @throws {UserError} when nobody is known by that name, or this node may not revoke it */
+  revoke(request: RevokeRequest): Promise<Revoked>;
+  /** Everybody who is here, this node first; empty outside of a mesh. */
+  members(): readonly MemberInfo[];
   /** Ends the node in an orderly way; resolves when the shutdown has begun. */
   shutdown(): Promise<void>;
 }

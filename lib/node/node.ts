@@ -3,7 +3,17 @@
  * owner (`LocalModel`, `EngineDriver`, `RequestBook`, `EventHub`, `NodeMetrics`).
  */
 import { getLogger } from "@logtape/logtape";
-import type { ManagedNode, NumberedEvent, StatusSnapshot, SubscribeOptions } from "~/api/ports.ts";
+import type {
+  Joined,
+  MadeInvite,
+  ManagedNode,
+  MemberInfo,
+  NumberedEvent,
+  Revoked,
+  StatusSnapshot,
+  SubscribeOptions,
+} from "~/api/ports.ts";
+import { NodeRefusal } from "~/api/ports.ts";
 import type { Clock } from "~/base/clock.ts";
 import { UserError } from "~/base/errors.ts";
 import type { RequestEvent } from "~/proxy/events.ts";
@@ -128,6 +138,22 @@ export class MeshNode implements ManagedNode {
     await local.drop(DRAIN_MS);
   }
 
+  join(): Promise<Joined> {
+    return Promise.reject(inNoMesh());
+  }
+
+  makeInvite(): Promise<MadeInvite> {
+    return Promise.reject(inNoMesh());
+  }
+
+  revoke(): Promise<Revoked> {
+    return Promise.reject(inNoMesh());
+  }
+
+  members(): readonly MemberInfo[] {
+    return [];
+  }
+
   shutdown(): Promise<void> {
     this.#parts.requestStop();
     return Promise.resolve();
@@ -168,6 +194,10 @@ export class MeshNode implements ManagedNode {
     if (restarts > this.#restarts && name !== undefined) this.#parts.metrics.engineRestarted(name);
     this.#restarts = restarts;
   }
+}
+
+function inNoMesh(): NodeRefusal {
+  return new NodeRefusal("conflict", "Cannot do this: this node is in no mesh");
 }
 
 /** Logs what happens to the model, for the person at the terminal. */

@@ -1,9 +1,16 @@
 // deno-lint-ignore-file camelcase -- the status has the field names that scripts rely on
 /** A running node for tests of the management door: in memory, and it does what it is told. */
 import type {
+  InviteRequest,
+  Joined,
+  MadeInvite,
   ManagedNode,
+  MemberInfo,
   NodeEvent,
   NumberedEvent,
+  Revoked,
+  RevokeRequest,
+  StatusPeer,
   StatusSnapshot,
   SubscribeOptions,
 } from "~/api/ports.ts";
@@ -26,6 +33,9 @@ const SNAPSHOT: StatusSnapshot = {
   mesh_id: null,
   mesh_name: null,
   token: "secret-invite-token",
+  invite_serial: null,
+  peer_port: null,
+  clients: 0,
   inflight_requests: 1,
   queued_requests: 0,
   uptime_secs: 3723,
@@ -59,11 +69,80 @@ export function snapshotOf(changes: Partial<StatusSnapshot> = {}): StatusSnapsho
   return { ...SNAPSHOT, ...changes };
 }
 
+/** Id of a mesh, of the node in {@link snapshotOf} and of two others: 43 characters each. */
+export const MESH_ID = "mesh".padEnd(42, "0") + "A";
+export const SELF_ID = "selfself".padEnd(42, "1") + "A";
+export const PEER_ID = "peerpeer".padEnd(42, "2") + "A";
+export const RELAY_ID = "relayrelay".padEnd(42, "3") + "A";
+/** A serial as issuers make them. */
+export const TEST_SERIAL = "mesh000000000000.0123456789a";
+
+/** A member linked with the node; members can be replaced. */
+export function peerOf(changes: Partial<StatusPeer> = {}): StatusPeer {
+  return {
+    id: PEER_ID,
+    role: "member",
+    rights: ["request", "serve", "split", "invite"],
+    state: "live",
+    models: ["Qwen3-4B"],
+    vram_gb: 24,
+    serving: "Qwen3-4B",
+    loading: null,
+    rtt_ms: 1.26,
+    version: "0.1.0",
+    reached: "direct",
+    via: null,
+    address: "192.0.2.7:4433",
+    dialable: "yes",
+    ...changes,
+  };
+}
+
+/** A member linked with the node, as `members` tells it. */
+export function memberOf(changes: Partial<MemberInfo> = {}): MemberInfo {
+  return {
+    id: PEER_ID,
+    role: "member",
+    rights: ["request", "serve", "split", "invite"],
+    state: "live",
+    is_self: false,
+    reached: "direct",
+    via: null,
+    address: "192.0.2.7:4433",
+    rtt_ms: 1.26,
+    version: "0.1.0",
+    serving: ["Qwen3-4B"],
+    models: ["Qwen3-4B"],
+    certificate_expires_unix_s: 1_800_000_000,
+    issuer: MESH_ID,
+    invite_serial: TEST_SERIAL,
+    clients: null,
+    ...changes,
+  };
+}
+
+/** The node itself, as `members` tells it. */
+export function selfOf(changes: Partial<MemberInfo> = {}): MemberInfo {
+  return memberOf({
+    id: SELF_ID,
+    is_self: true,
+    reached: "self",
+    address: null,
+    rtt_ms: null,
+    invite_serial: null,
+    clients: 0,
+    ...changes,
+  });
+}
+
 /** Remembers what was asked of it; events and status are the test's to set. */
 export class MemoryNode implements ManagedNode {
   snapshot: StatusSnapshot = snapshotOf();
   /** Thrown by the next writing calls, when set. */
   failure: Error | undefined;
+  memberList: readonly MemberInfo[] = [];
+  /** Set: `join` resolves only when this does, or when its signal is aborted. */
+  joinGate: Promise<void> | undefined;
   /** Writing calls, in order. */
   readonly calls: string[] = [];
   readonly #events: NumberedEvent[] = [];
@@ -116,6 +195,32 @@ export class MemoryNode implements ManagedNode {
 
   dropModel(name: string): Promise<void> {
     return this.#did(`drop ${name}`, undefined);
+  }
+
+  async join(token: string, { signal }: { readonly signal: AbortSignal }): Promise<Joined> {
+    this.calls.push(`join ${token}`);
+    if (this.failure !== undefined) throw this.failure;
+    if (this.joinGate !== undefined) {
+      const { promise, reject } = Promise.withResolvers<never>();
+      signal.addEventListener("abort", () => reject(signal.reason));
+      await Promise.race([this.joinGate, promise]).finally(() => this.calls.push("join is over"));
+    }
+    return { mesh_id: MESH_ID, peers: 2 };
+  }
+
+  makeInvite({ role, expiresInS }: InviteRequest): Promise<MadeInvite> {
+    const made = { token: "a.new.token", serial: TEST_SERIAL, expires_unix_s: 1_800_000_000, role };
+    return this.#did(`invite ${role} for ${expiresInS} s`, made);
+  }
+
+  revoke(request: RevokeRequest): Promise<Revoked> {
+    const revoked = "node" in request ? request.node : request.serial;
+    const kept = request.keep ? ", keep" : "";
+    return this.#did(`revoke ${revoked}${kept}`, { revoked, closed_links: 1 });
+  }
+
+  members(): readonly MemberInfo[] {
+    return this.memberList;
   }
 
   shutdown(): Promise<void> {
