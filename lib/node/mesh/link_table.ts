@@ -1,0 +1,201 @@
+/**
+ * Owner of the links of one mesh: accepts and dials them, keeps one per peer, and tells what happens on it.
+ * A link that another took the place of is left alone for a while, so that what runs on it can end.
+ */
+import { getLogger } from "@logtape/logtape";
+import type { Timers } from "~/base/clock.ts";
+import { messageOf } from "~/base/errors.ts";
+import { formatAddress, type PeerAddress } from "~/mesh/address.ts";
+import type { ControlMessage } from "~/mesh/control.ts";
+import { type NodeId, shortId } from "~/mesh/ids.ts";
+import type { Link, LinkEnd, LinkHealth, PeerStream } from "~/mesh/link_ports.ts";
+import type { Connection, Transport } from "~/mesh/transport.ts";
+import { raceWays } from "./dial_race.ts";
+import { replaces } from "./link_choice.ts";
+
+const log = getLogger(["mesh-llm", "mesh"]);
+
+/** Time for a link that was replaced to end what runs on it: two dials at once happen at the start. */
+const RETIRED_MS = 10_000;
+/** Between tries of one peer's addresses: a LAN answers sooner. */
+const DIAL_STAGGER_MS = 250;
+/** For one dial over all addresses, handshakes included. */
+const DIAL_MS_MAX = 5_000;
+/** Addresses tried in one dial. */
+const DIAL_ADDRESSES_MAX = 8;
+/** Links with clients; each costs some 100 KiB. */
+const CLIENT_LINKS_MAX = 256;
+/** Links with members: more than a full mesh of the size that this version is made for. */
+const MEMBER_LINKS_MAX = 128;
+
+/** Makes links of connections: `dialLink` and `acceptLink` of lib/mesh, with everything they need. */
+export interface LinkMaker {
+  dial(connection: Connection, expected: NodeId, signal: AbortSignal): Promise<Link>;
+  accept(connection: Connection): Promise<Link>;
+}
+
+/** Told of what happens; must not throw. */
+export interface LinkTableEvents {
+  /** A peer has its first link, or a new one in the place of another. */
+  up(link: Link): void;
+  message(link: Link, message: ControlMessage): void;
+  stream(link: Link, stream: PeerStream): void;
+  health(link: Link, health: LinkHealth): void;
+  /** The peer has no link any more. */
+  down(link: Link, end: LinkEnd): void;
+}
+
+/** What a {@link LinkTable} works with. */
+export interface LinkTableOptions {
+  readonly self: NodeId;
+  readonly transport: Pick<Transport, "dial">;
+  readonly maker: LinkMaker;
+  readonly timers: Timers;
+  readonly events: LinkTableEvents;
+}
+
+/** Whom to dial, and how it is known. */
+export interface DialTarget {
+  readonly peer: NodeId;
+  readonly leafHash: string;
+  readonly addresses: readonly PeerAddress[];
+}
+
+/** The links. */
+export class LinkTable {
+  readonly #options: LinkTableOptions;
+  readonly #links = new Map<NodeId, Link>();
+  readonly #retired = new Map<Link, () => void>();
+  readonly #closing = new AbortController();
+
+  constructor(options: LinkTableOptions) {
+    this.#options = options;
+  }
+
+  /** The link with a peer. */
+  get(peer: NodeId): Link | undefined {
+    return this.#links.get(peer);
+  }
+
+  /** All links, one per peer. */
+  all(): readonly Link[] {
+    return [...this.#links.values()];
+  }
+
+  /** Makes a link of a connection that came in; never rejects. */
+  async accept(connection: Connection): Promise<void> {
+    const from = formatAddress(connection.remoteAddress);
+    try {
+      this.#take(await this.#options.maker.accept(connection));
+    } catch (error) {
+      log.debug("Refused a connection from {from}: {reason}", { from, reason: messageOf(error) });
+      connection.close();
+    }
+  }
+
+  /**
+   * Dials a peer over its addresses, several at once.
+   *
+   * @throws {RaceLostError} when no address leads to it
+   */
+  async dial(target: DialTarget): Promise<Link> {
+    const { transport, maker, timers } = this.#options;
+    const link = await raceWays<PeerAddress, Link>({
+      ways: target.addresses.slice(0, DIAL_ADDRESSES_MAX),
+      attempt: async (address, signal) => {
+        const connection = await transport.dial(address, { leafHash: target.leafHash, signal });
+        try {
+          return await maker.dial(connection, target.peer, signal);
+        } catch (error) {
+          connection.close();
+          throw error;
+        }
+      },
+      discard: (late) => late.close("duplicate"),
+      nameOf: formatAddress,
+      timers,
+      staggerMs: DIAL_STAGGER_MS,
+      limitMs: DIAL_MS_MAX,
+      signal: this.#closing.signal,
+    });
+    this.#take(link);
+    return link;
+  }
+
+  /** Ends the link with a peer, and those that it replaced. */
+  drop(peer: NodeId, reason: string): void {
+    this.#links.get(peer)?.close(reason);
+    for (const link of this.#retired.keys()) if (link.peer.nodeId === peer) link.close(reason);
+  }
+
+  /** Ends all links and every dial. */
+  close(reason: string): void {
+    this.#closing.abort();
+    for (const link of [...this.#links.values(), ...this.#retired.keys()]) link.close(reason);
+  }
+
+  #take(link: Link): void {
+    const { nodeId, session } = link.peer;
+    if (this.#closing.signal.aborted) return link.close("leaving");
+    const current = this.#links.get(nodeId);
+    if (current === undefined && !this.#hasRoomFor(link)) return link.close("full");
+    const facts = (of: Link) => ({
+      session: of.peer.session,
+      isDialer: of.isDialer,
+      health: of.health,
+    });
+    const stays = current !== undefined &&
+      !replaces(facts(link), facts(current), { self: this.#options.self, peer: nodeId });
+    if (stays) {
+      // It may carry a request of the peer already: it lives on beside the other for a while.
+      this.#begin(link);
+      return this.#retire(link, "duplicate");
+    }
+    this.#links.set(nodeId, link);
+    const isNewProcess = current !== undefined && current.peer.session !== session;
+    if (current !== undefined && isNewProcess) current.close("replaced");
+    else if (current !== undefined) this.#retire(current, "duplicate");
+    log.debug("Linked with {peer} at {address}", {
+      peer: shortId(nodeId),
+      address: formatAddress(link.remoteAddress),
+    });
+    this.#begin(link);
+    this.#options.events.up(link);
+  }
+
+  #hasRoomFor(link: Link): boolean {
+    const { role } = link.peer;
+    const count = this.all().filter((other) => other.peer.role === role).length;
+    return count < (role === "client" ? CLIENT_LINKS_MAX : MEMBER_LINKS_MAX);
+  }
+
+  #begin(link: Link): void {
+    const { events } = this.#options;
+    link.start({
+      message: (message) => events.message(link, message),
+      stream: (stream) => events.stream(link, stream),
+      health: (health) => {
+        if (this.#links.get(link.peer.nodeId) === link) events.health(link, health);
+      },
+      closed: (end) => this.#onClosed(link, end),
+    });
+  }
+
+  #retire(link: Link, reason: string): void {
+    const cancel = this.#options.timers.after(RETIRED_MS, () => link.close(reason));
+    this.#retired.set(link, cancel);
+  }
+
+  #onClosed(link: Link, end: LinkEnd): void {
+    this.#retired.get(link)?.();
+    this.#retired.delete(link);
+    const { nodeId } = link.peer;
+    if (this.#links.get(nodeId) !== link) return;
+    this.#links.delete(nodeId);
+    log.debug("The link with {peer} ended: {reason}", {
+      peer: shortId(nodeId),
+      reason: end.reason,
+    });
+    this.#options.events.down(link, end);
+  }
+}
