@@ -91,19 +91,22 @@ const PURE_NODE_MODULES: ReadonlySet<string> = new Set([
   "node:zlib",
 ]);
 
-/** What may be imported by name from `node:crypto` where chance is not at hand. */
-const PURE_CRYPTO_NAMES: ReadonlySet<string> = new Set([
-  "KeyObject",
-  "X509Certificate",
-  "createHash",
-  "createHmac",
-  "createPrivateKey",
-  "createPublicKey",
-  "hash",
-  "sign",
-  "timingSafeEqual",
-  "verify",
-]);
+/** What may be imported by name, because it only computes, from modules that can do more. */
+const PURE_NAMES: Readonly<Record<string, ReadonlySet<string>>> = {
+  "node:crypto": new Set([
+    "KeyObject",
+    "X509Certificate",
+    "createHash",
+    "createHmac",
+    "createPrivateKey",
+    "createPublicKey",
+    "hash",
+    "sign",
+    "timingSafeEqual",
+    "verify",
+  ]),
+  "node:net": new Set(["isIP", "isIPv4", "isIPv6"]),
+};
 
 /** Where a file stands in the house. */
 export type Place =
@@ -254,11 +257,12 @@ function judgeNode(place: Place, name: string, shape: ImportShape): string | und
     return `${name} is for tests: throw a typed error of lib/base/errors.ts`;
   }
   if (mayTouchWorld(place) || shape.typeOnly || PURE_NODE_MODULES.has(name)) return undefined;
-  if (name === "node:crypto") {
-    const bad = shape.names.find((taken) => !PURE_CRYPTO_NAMES.has(taken));
+  const pure = Object.hasOwn(PURE_NAMES, name) ? PURE_NAMES[name] : undefined;
+  if (pure !== undefined) {
+    const bad = shape.names.find((taken) => !pure.has(taken));
     if (bad === undefined) return undefined;
-    return `"${bad}" of node:crypto can reach chance: take a SecretSource (lib/base/rng.ts), or ` +
-      "import a computing function by name";
+    return `"${bad}" of ${name} can reach chance or the network: take a port (for chance, ` +
+      "SecretSource of lib/base/rng.ts), or import a computing function by name";
   }
   return `${name} touches the world: move the code to an io/ folder, or take a port`;
 }
