@@ -6,16 +6,23 @@
  * @module
  */
 import { getLogger } from "@logtape/logtape";
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import type { Timers } from "~/base/clock.ts";
-import { messageOf, UserError } from "~/base/errors.ts";
-import type { DoorEnv } from "~/base/http_door.ts";
+import { messageOf } from "~/base/errors.ts";
 import { type GuardPolicy, KeyRing } from "~/base/http_guard.ts";
-import type { JsonObject } from "~/base/json.ts";
-import { type AccessRules, admitCaller, type Caller, requireManager } from "./access.ts";
-import { modelOf, modelOfPath, readJsonObject } from "./body.ts";
+import { type AccessRules, admitCaller } from "./access.ts";
+import { modelOf, modelOfPath } from "./body.ts";
 import { ApiError } from "./errors.ts";
 import { type EventFollower, openEventStream, parseEventId, statusFor } from "./event_stream.ts";
+import {
+  asRefusal,
+  type Ctx,
+  type Handler,
+  type ManagementEnv,
+  readBody,
+  write,
+} from "./handler.ts";
+import { meshHandlers } from "./mesh_handlers.ts";
 import { BARE_CONTENT_POLICY, type Page } from "./page.ts";
 import type { ManagedNode } from "./ports.ts";
 
@@ -26,6 +33,8 @@ const FOLLOWERS_MAX = 32;
 /** When one who found all places taken may ask again, in seconds. */
 const FOLLOWERS_RETRY_S = 5;
 const MODELS_PATH = "/api/models/";
+const LOAD_REFUSAL = { status: 400, code: "invalid_request_error", param: "model" } as const;
+const DROP_REFUSAL = { status: 404, code: "model_not_found", param: "model" } as const;
 
 /** What the management door is made with. */
 export interface ManagementAppOptions {
@@ -43,14 +52,6 @@ export interface ManagementAppOptions {
   /** @default {32} */
   readonly followersMax?: number;
 }
-
-/** What the app keeps with each request. */
-export interface ManagementEnv {
-  Bindings: DoorEnv;
-  Variables: { caller: Caller };
-}
-type Ctx = Context<ManagementEnv>;
-type Handler = (c: Ctx) => Response | Promise<Response>;
 
 /**
  * Makes the app for `serveHttp`; it has no timers or connections of its own but those of requests.
@@ -82,11 +83,11 @@ function addRoutes(app: Hono<ManagementEnv>, options: ManagementAppOptions): voi
   const { node, timers } = options;
   const startModel = write(async (c) => {
     const name = modelOf(await readBody(c, { timers }));
-    return c.json(await asRefusal(() => node.loadModel(name), 400, "invalid_request_error"), 202);
+    return c.json(await asRefusal(() => node.loadModel(name), LOAD_REFUSAL), 202);
   });
   const dropModel = write(async (c) => {
     const name = modelOfPath(c.req.path.slice(MODELS_PATH.length));
-    await asRefusal(() => node.dropModel(name), 404, "model_not_found");
+    await asRefusal(() => node.dropModel(name), DROP_REFUSAL);
     return c.json({ model: name });
   });
   const shutdown = write(async (c) => {
@@ -102,9 +103,11 @@ function addRoutes(app: Hono<ManagementEnv>, options: ManagementAppOptions): voi
   route(app, `${MODELS_PATH}:name{.+}`, { DELETE: dropModel });
   route(app, "/api/shutdown", { POST: shutdown });
   route(app, "/api/discover", { GET: answerNotBuilt });
-  for (const path of ["/api/join", "/api/invites", "/api/revocations"]) {
-    route(app, path, { POST: write(answerNotBuilt) });
-  }
+  const mesh = meshHandlers({ node, timers });
+  route(app, "/api/join", { POST: mesh.join });
+  route(app, "/api/invites", { POST: mesh.invite });
+  route(app, "/api/revocations", { POST: mesh.revoke });
+  route(app, "/api/members", { GET: mesh.members });
 }
 
 /** Answers the named methods (HEAD with GET) and refuses all others with 405. */
@@ -121,20 +124,6 @@ function route(
       headers: { allow },
     });
   });
-}
-
-function readBody(c: Ctx, options: {
-  readonly timers: Timers;
-  readonly isOptional?: boolean;
-}): Promise<JsonObject> {
-  return readJsonObject(c.env.body, { contentType: c.req.header("content-type"), ...options });
-}
-
-function write(handler: Handler): Handler {
-  return (c) => {
-    requireManager(c.var.caller);
-    return handler(c);
-  };
 }
 
 function followEvents(options: ManagementAppOptions): Handler {
@@ -185,18 +174,8 @@ async function sendMetrics(c: Ctx, node: ManagedNode): Promise<Response> {
 
 function answerNotBuilt(): never {
   throw new ApiError(501, "not_implemented", {
-    message: "Cannot do this: this build serves one machine and has no mesh yet",
+    message: "Cannot do this: this version does not know public meshes yet",
   });
-}
-
-/** What the node says no to is the caller's to mend, not a failure of ours. */
-async function asRefusal<T>(work: () => Promise<T>, status: number, code: string): Promise<T> {
-  try {
-    return await work();
-  } catch (thrown) {
-    if (!(thrown instanceof UserError)) throw thrown;
-    throw new ApiError(status, code, { message: thrown.message, param: "model" });
-  }
 }
 
 function answerError(error: unknown): Response {

@@ -1,70 +1,20 @@
 import assert from "node:assert/strict";
-import { createManagementApp, type ManagementAppOptions } from "~/api/app.ts";
-import { assemblePage } from "~/api/page.ts";
 import { UserError } from "~/base/errors.ts";
-import { memoryDoor, MemoryNode, TEST_TOKEN } from "#support/managed_node.ts";
+import { TEST_TOKEN } from "#support/managed_node.ts";
+import { BARE_PAGE, JSON_TYPE, MANAGER, MemoryDoor, refusalOf } from "#support/memory_door.ts";
 import { SseReader } from "#support/sse.ts";
-import { VirtualTime } from "#support/virtual_time.ts";
 
 const API_KEY = "sk-test-key";
-const PAGE = assemblePage({
-  markup: '<style></style>the page<script type="module"></script>',
-  style: "p{}",
-  script: "1;",
-});
-const MANAGER = { authorization: `Bearer ${TEST_TOKEN}` };
-const JSON_TYPE = { "content-type": "application/json" };
-
-interface Ask {
-  readonly method?: string;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string;
-  readonly clientGone?: AbortSignal;
-}
-
-class Door {
-  readonly node = new MemoryNode();
-  readonly time = new VirtualTime();
-  readonly app;
-
-  constructor(options: Partial<ManagementAppOptions> = {}) {
-    const { node, time: timers } = this;
-    const policy = { hosts: "loopback" } as const;
-    const basics = { node, timers, policy, page: PAGE, managementToken: TEST_TOKEN };
-    this.app = createManagementApp({ ...basics, ...options });
-  }
-
-  async ask(path: string, ask: Ask = {}): Promise<Response> {
-    const { method = "GET", headers = {}, body, clientGone } = ask;
-    const all = new Headers({ host: "localhost:3131", ...headers });
-    const request = new Request(`http://localhost:3131${path}`, { method, headers: all });
-    const door = memoryDoor({
-      parts: body === undefined ? [] : [body],
-      ...(clientGone === undefined ? {} : { clientGone }),
-    });
-    return await this.app.fetch(request, door);
-  }
-}
-
-async function refusalOf(answer: Response): Promise<unknown> {
-  const { error } = await answer.json();
-  assert.deepEqual(Object.keys(error).sort(), ["code", "message", "param", "type"]);
-  const types: Record<number, string> = { 401: "authentication_error", 403: "permission_error" };
-  const usual = answer.status >= 500 ? "server_error" : "invalid_request_error";
-  assert.equal(error.type, types[answer.status] ?? usual);
-  assert.ok(error.message.length > 10 && !error.message.endsWith("."));
-  return `${answer.status} ${error.code}`;
-}
 
 Deno.test("GET /api/status answers the status", async () => {
-  const door = new Door();
+  const door = new MemoryDoor();
   const answer = await door.ask("/api/status");
   assert.equal(answer.status, 200);
   assert.deepEqual(await answer.json(), door.node.snapshot);
 });
 
 Deno.test("GET /api/status has no invite token for a page, unless it has the management token", async () => {
-  const door = new Door();
+  const door = new MemoryDoor();
   const origin = { origin: "http://localhost:3131" };
   const plain = await door.ask("/api/status", { headers: origin });
   assert.equal((await plain.json()).token, null);
@@ -73,20 +23,20 @@ Deno.test("GET /api/status has no invite token for a page, unless it has the man
 });
 
 Deno.test("GET / answers the page with a policy that names its parts", async () => {
-  const answer = await new Door().ask("/");
+  const answer = await new MemoryDoor().ask("/");
   assert.equal(answer.headers.get("content-type"), "text/html; charset=UTF-8");
-  assert.equal(answer.headers.get("content-security-policy"), PAGE.contentPolicy);
-  assert.equal(await answer.text(), PAGE.html);
+  assert.equal(answer.headers.get("content-security-policy"), BARE_PAGE.contentPolicy);
+  assert.equal(await answer.text(), BARE_PAGE.html);
 });
 
 Deno.test("GET /metrics answers what the node measures", async () => {
-  const answer = await new Door().ask("/metrics");
+  const answer = await new MemoryDoor().ask("/metrics");
   assert.equal(answer.headers.get("content-type"), "text/plain; version=0.0.4");
   assert.equal(await answer.text(), "mesh_llm_up 1\n");
 });
 
 Deno.test("POST /api/models starts a model", async () => {
-  const door = new Door();
+  const door = new MemoryDoor();
   const headers = { ...MANAGER, ...JSON_TYPE };
   const body = '{"model":"org/repo/file.gguf"}';
   const answer = await door.ask("/api/models", { method: "POST", headers, body });
@@ -102,7 +52,7 @@ Deno.test.each([
   ["/api/models/a%20b%25c%3Fd", "a b%c?d"],
   ["/api/models/gr%C3%B6%C3%9Fe?x=1", "größe"],
 ])("DELETE %s drops '%s'", async (path, name) => {
-  const door = new Door();
+  const door = new MemoryDoor();
   const answer = await door.ask(path, { method: "DELETE", headers: MANAGER });
   assert.equal(answer.status, 200);
   assert.deepEqual(await answer.json(), { model: name });
@@ -112,7 +62,7 @@ Deno.test.each([
 Deno.test.each([["{}"], [undefined]])(
   "POST /api/shutdown with body %s begins to stop",
   async (body) => {
-    const door = new Door();
+    const door = new MemoryDoor();
     const headers = { ...MANAGER, ...JSON_TYPE };
     const ask = { method: "POST", headers, ...(body === undefined ? {} : { body }) };
     const answer = await door.ask("/api/shutdown", ask);
@@ -132,7 +82,7 @@ const WRITES = [
 
 Deno.test.each(WRITES)("%s %s does nothing without the management token", async (method, path) => {
   for (const headers of [{}, { authorization: "Bearer wrong" }, { "x-api-key": TEST_TOKEN }]) {
-    const door = new Door();
+    const door = new MemoryDoor();
     const body = '{"model":"a"}';
     const answer = await door.ask(path, { method, headers: { ...JSON_TYPE, ...headers }, body });
     assert.equal(await refusalOf(answer), "401 invalid_management_token");
@@ -141,7 +91,7 @@ Deno.test.each(WRITES)("%s %s does nothing without the management token", async 
 });
 
 Deno.test("no write works with an API key beyond loopback", async () => {
-  const door = new Door({ policy: { hosts: "any" }, apiKeys: [API_KEY] });
+  const door = new MemoryDoor({ policy: { hosts: "any" }, apiKeys: [API_KEY] });
   const key = { authorization: `Bearer ${API_KEY}`, ...JSON_TYPE };
   const answer = await door.ask("/api/shutdown", { method: "POST", headers: key });
   assert.equal(await refusalOf(answer), "401 invalid_management_token");
@@ -152,10 +102,10 @@ Deno.test("no write works with an API key beyond loopback", async () => {
   assert.equal(managed.status, 202);
 });
 
-Deno.test.each(["/", "/api/status", "/api/events", "/metrics", "/nowhere"])(
+Deno.test.each(["/", "/api/status", "/api/members", "/api/events", "/metrics", "/nowhere"])(
   "GET %s needs a key beyond loopback, on localhost too",
   async (path) => {
-    const door = new Door({ policy: { hosts: "any" }, apiKeys: [API_KEY] });
+    const door = new MemoryDoor({ policy: { hosts: "any" }, apiKeys: [API_KEY] });
     const answer = await door.ask(path);
     assert.equal(await refusalOf(answer), "401 invalid_api_key");
     assert.match(answer.headers.get("www-authenticate") ?? "", /^Basic /);
@@ -170,7 +120,7 @@ Deno.test.each([
   ["OPTIONS", "/api/models", "foreign Origin", { origin: "http://evil.example" }],
   ["POST", "/api/shutdown", "foreign Origin", { origin: "http://evil.example", ...MANAGER }],
 ])("%s %s with a %s is forbidden", async (method, path, _what, headers) => {
-  const door = new Door();
+  const door = new MemoryDoor();
   const answer = await door.ask(path, { method, headers: headers as Record<string, string> });
   assert.equal(await refusalOf(answer), "403 forbidden");
   assert.deepEqual(door.node.calls, []);
@@ -186,22 +136,17 @@ Deno.test.each([
   ["GET", "/api/models", "405 method_not_allowed"],
   ["GET", "/api/models/a/b", "405 method_not_allowed"],
   ["OPTIONS", "/api/models", "405 method_not_allowed"],
+  ["GET", "/api/join", "405 method_not_allowed"],
+  ["GET", "/api/invites", "405 method_not_allowed"],
+  ["GET", "/api/revocations", "405 method_not_allowed"],
+  ["POST", "/api/members", "405 method_not_allowed"],
   ["GET", "/api/shutdown", "405 method_not_allowed"],
   ["GET", "/api/discover", "501 not_implemented"],
 ])("%s %s is %s", async (method, path, expected) => {
-  const answer = await new Door().ask(path, { method });
+  const answer = await new MemoryDoor().ask(path, { method });
   assert.equal(await refusalOf(answer), expected);
   if (expected.startsWith("405")) assert.match(answer.headers.get("allow") ?? "", /^[A-Z]+$/);
 });
-
-Deno.test.each(["/api/join", "/api/invites", "/api/revocations"])(
-  "POST %s says that there is no mesh yet",
-  async (path) => {
-    const answer = await new Door().ask(path, { method: "POST", headers: MANAGER });
-    assert.match(JSON.stringify(await answer.clone().json()), /no mesh yet/);
-    assert.equal(await refusalOf(answer), "501 not_implemented");
-  },
-);
 
 Deno.test.each([
   ["POST", "/api/models", "nonsense", JSON_TYPE, "400 invalid_json"],
@@ -213,7 +158,7 @@ Deno.test.each([
 ])(
   "%s %s with body '%s' is refused and does nothing",
   async (method, path, body, more, expected) => {
-    const door = new Door();
+    const door = new MemoryDoor();
     const answer = await door.ask(path, { method, body, headers: { ...MANAGER, ...more } });
     assert.equal(await refusalOf(answer), expected);
     assert.deepEqual(door.node.calls, []);
@@ -221,7 +166,7 @@ Deno.test.each([
 );
 
 Deno.test("what the node says no to reaches the caller in its words", async () => {
-  const door = new Door();
+  const door = new MemoryDoor();
   door.node.failure = new UserError('Cannot find model "a": nothing here has this name');
   const load = await door.ask("/api/models", {
     method: "POST",
@@ -235,7 +180,7 @@ Deno.test("what the node says no to reaches the caller in its words", async () =
 });
 
 Deno.test("a defect of the node is a 500 that tells nothing about it", async () => {
-  const door = new Door();
+  const door = new MemoryDoor();
   door.node.failure = new TypeError("secret detail");
   const answer = await door.ask("/api/models/a", { method: "DELETE", headers: MANAGER });
   assert.ok(!(await answer.clone().text()).includes("secret detail"));
@@ -243,7 +188,7 @@ Deno.test("a defect of the node is a 500 that tells nothing about it", async () 
 });
 
 Deno.test("every answer carries the headers that keep browsers in check, and no CORS", async () => {
-  const door = new Door();
+  const door = new MemoryDoor();
   const paths = ["/", "/api/status", "/metrics", "/nowhere", "/api/models", "/api/discover"];
   const answers = [...paths.map((path) => door.ask(path))];
   answers.push(door.ask("/", { headers: { host: "evil.example" } }));
@@ -261,7 +206,7 @@ Deno.test("every answer carries the headers that keep browsers in check, and no 
 });
 
 Deno.test("GET /api/events follows, and comes back where it left by Last-Event-ID or ?after", async () => {
-  const door = new Door();
+  const door = new MemoryDoor();
   for (let n = 1; n <= 3; n++) door.node.publish({ kind: "request", data: { n } });
   const byHeader = await door.ask("/api/events", { headers: { "last-event-id": "1" } });
   assert.equal(byHeader.headers.get("content-type"), "text/event-stream; charset=utf-8");
@@ -278,7 +223,7 @@ Deno.test("GET /api/events follows, and comes back where it left by Last-Event-I
 });
 
 Deno.test("GET /api/events takes a bounded number of followers, and a place that is left is free", async () => {
-  const door = new Door({ followersMax: 2 });
+  const door = new MemoryDoor({ followersMax: 2 });
   const first = await door.ask("/api/events");
   const second = await door.ask("/api/events");
   const third = await door.ask("/api/events");
@@ -291,7 +236,7 @@ Deno.test("GET /api/events takes a bounded number of followers, and a place that
 });
 
 Deno.test("HEAD /api/events does not take a follower's place", async () => {
-  const door = new Door({ followersMax: 1 });
+  const door = new MemoryDoor({ followersMax: 1 });
   const answer = await door.ask("/api/events", { method: "HEAD" });
   assert.deepEqual([answer.status, answer.body], [200, null]);
   assert.equal(door.node.listenerCount, 0);
@@ -300,7 +245,7 @@ Deno.test("HEAD /api/events does not take a follower's place", async () => {
 Deno.test("GET /api/events ends for a client that is gone and for a node that stops", async () => {
   const closing = new AbortController();
   const gone = new AbortController();
-  const door = new Door({ closing: closing.signal });
+  const door = new MemoryDoor({ closing: closing.signal });
   const left = await door.ask("/api/events", { clientGone: gone.signal });
   const stayed = await door.ask("/api/events");
   gone.abort();
@@ -313,5 +258,5 @@ Deno.test("GET /api/events ends for a client that is gone and for a node that st
 });
 
 Deno.test("createManagementApp() refuses a token that no header can carry", () => {
-  assert.throws(() => new Door({ managementToken: "two words" }), UserError);
+  assert.throws(() => new MemoryDoor({ managementToken: "two words" }), UserError);
 });
