@@ -3,10 +3,7 @@ import type { Timers } from "~/base/clock.ts";
 import { ApiError } from "./errors.ts";
 import { asRefusal, type Handler, readBody, write } from "./handler.ts";
 import { inviteRequestOf, joinTokenOf, revokeRequestOf } from "./mesh_body.ts";
-import type { ManagedNode } from "./ports.ts";
-
-/** How long a join may take: several peers, each with its own time to answer, are tried. */
-export const JOIN_TIMEOUT_MS = 30_000;
+import { JOIN_TIMEOUT_MS, type ManagedNode } from "./ports.ts";
 
 const INVALID = { status: 400, code: "invalid_request_error" } as const;
 

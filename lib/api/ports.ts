@@ -84,6 +84,9 @@ export interface MemberInfo {
   readonly clients: number | null;
 }
 
+/** How long a join may take: several peers, each with its own time to answer, are tried. */
+export const JOIN_TIMEOUT_MS = 30_000;
+
 /** What a join came to. */
 export interface Joined {
   readonly mesh_id: string;

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
-import { JOIN_TIMEOUT_MS } from "~/api/mesh_handlers.ts";
-import { NodeRefusal } from "~/api/ports.ts";
+import { JOIN_TIMEOUT_MS, NodeRefusal } from "~/api/ports.ts";
 import { UserError } from "~/base/errors.ts";
 import { memberOf, MESH_ID, PEER_ID, selfOf, TEST_SERIAL } from "#support/managed_node.ts";
 import { MemoryDoor, refusalOf } from "#support/memory_door.ts";

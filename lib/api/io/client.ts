@@ -7,11 +7,20 @@ import { joined } from "~/base/bytes.ts";
 import { messageOf, UserError } from "~/base/errors.ts";
 import { isJsonObject, type JsonObject } from "~/base/json.ts";
 import { MIB } from "~/base/units.ts";
-import type { StatusSnapshot } from "../ports.ts";
+import {
+  JOIN_TIMEOUT_MS,
+  type Joined,
+  type MadeInvite,
+  type MemberInfo,
+  type Revoked,
+  type StatusSnapshot,
+} from "../ports.ts";
 import { readManagementToken } from "./token_file.ts";
 
 /** How long a node may take to answer; it answers in milliseconds, save on a swapping machine. */
 const ANSWER_TIMEOUT_MS = 10_000;
+/** A join may take as long as the door lets it; then it answers. */
+const JOIN_ANSWER_TIMEOUT_MS = JOIN_TIMEOUT_MS + ANSWER_TIMEOUT_MS;
 /** Largest answer: the status of a mesh of a thousand nodes has some 500 kB. */
 const ANSWER_BYTES_MAX = 4 * MIB;
 
@@ -39,6 +48,27 @@ export interface ManagementClient {
   /** Resolves when the node has begun to load. */
   loadModel(name: string): Promise<{ readonly model: string }>;
   dropModel(name: string): Promise<void>;
+  /** Resolves when the node is in the mesh of the token. */
+  join(token: string): Promise<Joined>;
+  /** What is not given is the node's to choose. */
+  makeInvite(wish: {
+    readonly role?: string | undefined;
+    readonly expires?: string | undefined;
+  }): Promise<MadeInvite>;
+  /** @param subject a whole node id, or a serial */
+  revoke(
+    subject: { readonly node: string } | { readonly serial: string },
+    options: { readonly keep: boolean },
+  ): Promise<Revoked>;
+  /** Who is in the mesh. */
+  members(): Promise<MembersAnswer>;
+}
+
+/** What `/api/members` answers. */
+export interface MembersAnswer {
+  /** Null outside of a mesh. */
+  readonly "mesh_id": string | null;
+  readonly members: readonly MemberInfo[];
 }
 
 interface Answer {
@@ -48,12 +78,10 @@ interface Answer {
 
 /** Makes a client; it connects only when asked something, anew each time. */
 export function managementClient(options: ManagementClientOptions): ManagementClient {
-  const write = async (method: string, path: string, body?: JsonObject): Promise<JsonObject> => {
-    const token = await tokenOf(options);
-    return unwrap(await exchange(options, { method, path, token, body }), options);
-  };
+  const write = async (method: string, path: string, body?: JsonObject): Promise<JsonObject> =>
+    await sendWrite(options, { method, path, body });
   return {
-    status: () => readStatus(options),
+    status: () => read<StatusSnapshot>(options, "/api/status", ["node_status", "version"]),
     shutdown: async () => void await write("POST", "/api/shutdown", {}),
     loadModel: async (name) => {
       const answer = await write("POST", "/api/models", { model: name });
@@ -61,21 +89,68 @@ export function managementClient(options: ManagementClientOptions): ManagementCl
     },
     dropModel: async (name) =>
       void await write("DELETE", `/api/models/${encodeURIComponent(name)}`),
+    ...meshCalls(options),
   };
 }
 
-async function readStatus(options: ManagementClientOptions): Promise<StatusSnapshot> {
-  const request = { method: "GET", path: "/api/status" };
+type MeshCalls = Pick<ManagementClient, "join" | "makeInvite" | "revoke" | "members">;
+
+function meshCalls(options: ManagementClientOptions): MeshCalls {
+  const post = async <T>(path: string, body: JsonObject, members: readonly string[]): Promise<T> =>
+    checked(await sendWrite(options, { method: "POST", path, body }), members, options);
+  const { timeoutMs = JOIN_ANSWER_TIMEOUT_MS } = options;
+  return {
+    join: async (token) => {
+      const request = { method: "POST", path: "/api/join", body: { token } };
+      return checked(await sendWrite({ ...options, timeoutMs }, request), ["mesh_id"], options);
+    },
+    makeInvite: ({ role, expires }) => {
+      const wish = {
+        ...(role === undefined ? {} : { role }),
+        ...(expires === undefined ? {} : { expires }),
+      };
+      return post("/api/invites", wish, ["token", "serial"]);
+    },
+    revoke: (subject, { keep }) => post("/api/revocations", { ...subject, keep }, ["revoked"]),
+    members: async () => {
+      const answer = await read<MembersAnswer>(options, "/api/members", []);
+      if (!Array.isArray(answer.members)) throw foreignProgram(options);
+      return answer;
+    },
+  };
+}
+
+async function sendWrite(options: ManagementClientOptions, request: {
+  readonly method: string;
+  readonly path: string;
+  readonly body?: JsonObject | undefined;
+}): Promise<JsonObject> {
+  const token = await tokenOf(options);
+  return unwrap(await exchange(options, { ...request, token }), options);
+}
+
+async function read<T>(
+  options: ManagementClientOptions,
+  path: string,
+  members: readonly string[],
+): Promise<T> {
+  const request = { method: "GET", path };
   let answer = await exchange(options, request);
   // Beyond loopback reads need the token. It is not sent unasked: the port may be another program's.
   if (answer.status === 401) {
     answer = await exchange(options, { ...request, token: await tokenOf(options) });
   }
-  const status = unwrap(answer, options);
-  if (typeof status["node_status"] !== "string" || typeof status["version"] !== "string") {
-    throw foreignProgram(options);
-  }
-  return status as unknown as StatusSnapshot;
+  return checked(unwrap(answer, options), members, options);
+}
+
+/** The answer, when it has these members as texts: another program's would not. */
+function checked<T>(
+  answer: JsonObject,
+  members: readonly string[],
+  options: ManagementClientOptions,
+): T {
+  if (members.some((name) => typeof answer[name] !== "string")) throw foreignProgram(options);
+  return answer as unknown as T;
 }
 
 async function tokenOf(options: ManagementClientOptions): Promise<string> {

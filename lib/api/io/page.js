@@ -131,6 +131,8 @@ function showFacts() {
     ["Engine", engineText(engine)],
     ["Engine RPC", engine.rpc_version ?? "–"],
     ["Mesh", status.mesh_name ?? status.mesh_id ?? "none, this machine only"],
+    ["Peer port", status.peer_port === null ? "–" : `UDP ${status.peer_port}`],
+    ["Clients", status.clients],
     ["Node", status.node_id.slice(0, 16) || "–"],
     ["Uptime", seconds(uptimeNow())],
   ];
@@ -147,6 +149,19 @@ function showFacts() {
 }
 function uptimeNow() {
   return status.uptime_secs + (performance.now() - statusAtMs) / 1000;
+}
+
+function reachText({ reached, via, address }) {
+  if (via !== null) return `${reached} by ${via.slice(0, 16)}`;
+  return address === null ? reached : `${reached}, ${address}`;
+}
+function servesText({ serving, loading }) {
+  if (serving !== null) return serving;
+  return loading === null ? "–" : `loading ${loading}`;
+}
+function roundTrip(ms) {
+  if (typeof ms !== "number") return "–";
+  return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
 }
 
 function showTables() {
@@ -183,10 +198,13 @@ function showTables() {
     status.peers.map((peer) => [
       cell(peer.id.slice(0, 16), "name"),
       cell(peer.role),
-      cell(peer.state),
-      cell(peer.serving ?? "–"),
+      cell(peer.rights.join(", ")),
+      cell(peer.state, peer.state === "live" ? "plain" : "bad"),
+      cell(reachText(peer), "plain"),
+      cell(servesText(peer), "name"),
       cell(gigabytes(peer.vram_gb), "number"),
-      cell(peer.rtt_ms === null ? "–" : `${peer.rtt_ms} ms`, "number"),
+      cell(roundTrip(peer.rtt_ms), "number"),
+      cell(peer.version ?? "–", "number"),
     ]),
   );
 }

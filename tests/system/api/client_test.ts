@@ -2,7 +2,14 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { managementClient, NoNodeError } from "~/api/io/client.ts";
 import { UserError } from "~/base/errors.ts";
-import { TEST_TOKEN } from "#support/managed_node.ts";
+import {
+  memberOf,
+  MESH_ID,
+  PEER_ID,
+  selfOf,
+  TEST_SERIAL,
+  TEST_TOKEN,
+} from "#support/managed_node.ts";
 import { ManagementDoor } from "#support/management_door.ts";
 
 async function withToken(token: string | undefined, use: (path: string) => Promise<void>) {
@@ -34,6 +41,42 @@ Deno.test("managementClient() reads the status and asks for models and the end",
     await client.shutdown();
     const calls = ["load org/repo/größe.gguf", "drop org/repo/a b%.gguf", "shutdown"];
     assert.deepEqual(door.node.calls, calls);
+  });
+});
+
+Deno.test("managementClient() joins, invites, revokes and lists members", async () => {
+  await using door = await ManagementDoor.open({ mesh_id: MESH_ID });
+  door.node.memberList = [selfOf(), memberOf()];
+  await withToken(TEST_TOKEN, async (tokenPath) => {
+    const client = managementClient({ port: door.port, tokenPath });
+    const members = [selfOf(), memberOf()];
+    assert.deepEqual(await client.members(), { "mesh_id": MESH_ID, members });
+    assert.deepEqual(await client.join("a.b.c"), { "mesh_id": MESH_ID, peers: 2 });
+    const made = await client.makeInvite({ role: "client", expires: "12h" });
+    assert.deepEqual([made.serial, made.role], [TEST_SERIAL, "client"]);
+    await client.makeInvite({ role: undefined });
+    const revoked = await client.revoke({ node: PEER_ID }, { keep: true });
+    assert.deepEqual(revoked, { revoked: PEER_ID, "closed_links": 1 });
+    await client.revoke({ serial: TEST_SERIAL }, { keep: false });
+    assert.deepEqual(door.node.calls, [
+      "join a.b.c",
+      "invite client for 43200 s",
+      "invite member for 604800 s",
+      `revoke ${PEER_ID}, keep`,
+      `revoke ${TEST_SERIAL}`,
+    ]);
+  });
+});
+
+Deno.test("managementClient() passes on why the door cannot make an invite", async () => {
+  await using door = await ManagementDoor.open();
+  await withToken(TEST_TOKEN, async (tokenPath) => {
+    const client = managementClient({ port: door.port, tokenPath });
+    await assert.rejects(
+      client.makeInvite({ expires: "soon" }),
+      /"expires" must be a whole number/,
+    );
+    assert.deepEqual(door.node.calls, []);
   });
 });
 
@@ -104,9 +147,11 @@ const FOREIGN = [
   "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n[]",
 ];
 
-Deno.test.each(FOREIGN)(
-  "managementClient() knows another program by its answer %j",
-  async (text) => {
+Deno.test.each(
+  FOREIGN.flatMap((text) => [[text, "status"] as const, [text, "members"] as const]),
+)(
+  "managementClient() knows another program by its answer %j to %s()",
+  async (text, call) => {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const serving = listener.accept().then(async (socket) => {
       await socket.read(new Uint8Array(4096));
@@ -115,7 +160,7 @@ Deno.test.each(FOREIGN)(
     });
     await withToken(TEST_TOKEN, async (tokenPath) => {
       const client = managementClient({ port: listener.addr.port, tokenPath });
-      await assert.rejects(client.status(), /another program answers there/);
+      await assert.rejects(client[call](), /another program answers there/);
     });
     await serving;
   },

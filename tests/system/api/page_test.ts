@@ -2,7 +2,15 @@
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { withPage } from "#support/browser.ts";
-import { MemoryNode, snapshotOf } from "#support/managed_node.ts";
+import type { StatusPeer } from "~/api/ports.ts";
+import {
+  MemoryNode,
+  MESH_ID,
+  PEER_ID,
+  peerOf,
+  RELAY_ID,
+  snapshotOf,
+} from "#support/managed_node.ts";
 import { ManagementDoor } from "#support/management_door.ts";
 
 /** Waits until an element shows this text: all of it, or what the pattern finds. */
@@ -107,6 +115,75 @@ Deno.test("the page shows the engine's last words when the node failed", async (
   });
 });
 
+/** The cells of each row of the table of peers. */
+function peerRows(page: Page): Promise<string[][]> {
+  return page.locator("#peers tbody tr").evaluateAll((rows) =>
+    rows.map((row) => [...row.querySelectorAll("td")].map((cell) => cell.textContent ?? ""))
+  );
+}
+
+Deno.test("the page shows who is in the mesh, how each is reached and what it serves, live", async () => {
+  const peer = peerOf();
+  const forwarded = peerOf({
+    id: RELAY_ID,
+    rights: ["request"],
+    role: "client",
+    state: "suspect",
+    reached: "forwarded",
+    via: PEER_ID,
+    address: null,
+    serving: null,
+    loading: "Big-Model",
+    rtt_ms: null,
+    version: null,
+    vram_gb: 0,
+  });
+  await using door = await ManagementDoor.open({ mesh_id: MESH_ID, peer_port: 4433, clients: 3 });
+  await withPage(async ({ page, errors }) => {
+    await page.goto(door.url);
+    await waitText(page, "facts", /Mesh\s*mesh000/);
+    await waitText(page, "facts", /Peer port\s*UDP 4433\s*Clients\s*3/);
+    assert.equal(await page.isVisible("#peers"), false, "nobody else is here yet");
+    door.node.snapshot = { ...door.node.snapshot, peers: [peer, forwarded] };
+    door.node.publish({ kind: "peer", data: { id: PEER_ID } });
+    await waitText(page, "peers", /Big-Model/);
+    const rights = "request, serve, split, invite";
+    const [id, relay] = [PEER_ID.slice(0, 16), RELAY_ID.slice(0, 16)];
+    assert.deepEqual(await peerRows(page), [
+      [
+        id,
+        "member",
+        rights,
+        "live",
+        "direct, 192.0.2.7:4433",
+        "Qwen3-4B",
+        "24.0 GB",
+        "1.3 ms",
+        "0.1.0",
+      ],
+      [
+        relay,
+        "client",
+        "request",
+        "suspect",
+        `forwarded by ${id}`,
+        "loading Big-Model",
+        "–",
+        "–",
+        "–",
+      ],
+    ]);
+    door.node.change({ peers: [peerOf({ reached: "punched", rtt_ms: 41.6 })] });
+    await waitText(page, "peers", /punched/);
+    assert.deepEqual((await peerRows(page)).map((row) => [row[4], row[7]]), [
+      ["punched, 192.0.2.7:4433", "42 ms"],
+    ]);
+    door.node.change({ peers: [] });
+    await page.locator("#peers").waitFor({ state: "hidden" });
+    assert.deepEqual(errors, []);
+  });
+});
+
 Deno.test("the page says when the node is gone, and lives on when it is back", async () => {
   await using door = await ManagementDoor.open();
   door.node.publish({ kind: "request", data: { endpoint: "/v1/old", status: 200, model: "m" } });
@@ -152,6 +229,21 @@ const HOSTILE = [
   "\u202e${globalThis.injected=1}",
 ];
 
+/** A peer that says the same wherever it can say something. */
+function hostilePeer(name: string, serving: string | null): StatusPeer {
+  const words = {
+    id: name,
+    role: name,
+    rights: [name],
+    state: name,
+    models: [name],
+    version: name,
+  };
+  const reach = { reached: name, via: name, address: name, dialable: name };
+  // No such words come from a node of ours; the page must not rely on it.
+  return { ...peerOf(), ...words, ...reach, serving, loading: name } as unknown as StatusPeer;
+}
+
 Deno.test("nothing that a model's name holds becomes markup, script or shell", async () => {
   const name = HOSTILE.join(" ");
   const { engine } = snapshotOf();
@@ -164,16 +256,8 @@ Deno.test("nothing that a model's name holds becomes markup, script or shell", a
     mesh_name: name,
     progress: { phase: name, percent: 1 },
     engine: { ...engine, name, devices: [device] },
-    peers: [{
-      id: name,
-      role: name,
-      state: name,
-      models: [name],
-      vram_gb: 1,
-      serving: name,
-      rtt_ms: 1,
-      version: name,
-    }],
+    mesh_id: name,
+    peers: [hostilePeer(name, null), hostilePeer(name, name)],
   });
   door.node.publish({ kind: "request", data: { endpoint: name, model: name, status: name } });
   await withPage(async ({ page, errors }) => {
