@@ -1,4 +1,5 @@
 /** Names of nodes and meshes: raw Ed25519 public keys in base64url without padding. */
+import { Buffer } from "node:buffer";
 
 /** Id of a node: its public key, 43 characters. */
 export type NodeId = string;
@@ -11,9 +12,31 @@ const KEY_TEXT = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
 const SERIAL_ISSUER_CHARS = 16;
 const SERIAL_TEXT = /^[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]{11}$/;
 
-/** Whether `value` is written like a node id or a mesh id. */
+/**
+ * Points of small order, little-endian without the sign bit: as a public key, signatures that fit any message can be
+ * made without a private half.
+ */
+const WEAK_POINTS = [
+  "00".repeat(32),
+  `01${"00".repeat(31)}`,
+  "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+  "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+  `ec${"ff".repeat(30)}7f`,
+  `ed${"ff".repeat(30)}7f`,
+  `ee${"ff".repeat(30)}7f`,
+];
+const WEAK_KEYS: ReadonlySet<string> = new Set(
+  WEAK_POINTS.flatMap((hex) => {
+    const point = Buffer.from(hex, "hex");
+    const mirrored = Buffer.from(point);
+    mirrored[31] = (mirrored[31] ?? 0) | 0x80;
+    return [point.toString("base64url"), mirrored.toString("base64url")];
+  }),
+);
+
+/** Whether `value` is written like a node id or a mesh id, and is no key that anybody could sign for. */
 export function isKeyId(value: unknown): value is NodeId {
-  return typeof value === "string" && KEY_TEXT.test(value);
+  return typeof value === "string" && KEY_TEXT.test(value) && !WEAK_KEYS.has(value);
 }
 
 /** The beginning of an id, for people: 8 characters. */
