@@ -1,6 +1,6 @@
 /**
  * What a mesh's papers say. Each is a JWS (RFC 7515, EdDSA) with its own `typ`; these are the payloads
- * after they were read, in our words. How they are written and checked: `papers.ts`, `io/papers.ts`.
+ * after they were read, in our words. How they are written: `papers.ts`; how they are checked: `trust.ts`, `revocations.ts`.
  *
  * The chain has exactly two steps: the mesh key signs grants; the mesh key or who holds a grant signs
  * invites, certificates and revocations, each carrying the grant.
@@ -35,9 +35,11 @@ export interface PaperBase {
   readonly serial: string;
 }
 
-/** Lets a node issue papers. Signed by the mesh key only, for 5 years. */
+/** Lets a node issue papers. Signed by the mesh key only, for 5 years; ends with the membership that it hangs on. */
 export interface Grant extends PaperBase {
   readonly subject: NodeId;
+  /** Serial of the invite that the node came by: who may end that, ends the grant. Undefined for the originator. */
+  readonly inviteSerial: string | undefined;
 }
 
 /** Where a joiner can begin. */
@@ -59,7 +61,7 @@ export interface Invite extends PaperBase {
 export interface Certificate extends PaperBase {
   readonly subject: NodeId;
   readonly rights: readonly Right[];
-  /** Serial of the invite it came by; undefined for the originator itself. */
+  /** Serial of the invite it came by, also after renewals; undefined only for what the mesh key issued by itself. */
   readonly inviteSerial: string | undefined;
 }
 
