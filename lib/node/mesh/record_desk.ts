@@ -1,0 +1,101 @@
+/**
+ * Checks the records that peers send before the membership machine sees them: signature, certificate, and that
+ * both speak of the same node. Checking costs time, so what is known already is dropped first, and each peer
+ * has a queue with a bound; what falls out of it comes again with the next digest.
+ */
+import type { JsonObject } from "~/base/json.ts";
+import type { RecordMark } from "~/mesh/control.ts";
+import type { Certificate, Signed } from "~/mesh/credentials.ts";
+import { isKeyId, type NodeId } from "~/mesh/ids.ts";
+import type { RecordVerdict } from "~/mesh/membership_ports.ts";
+import type { NodeRecord, SignedRecord } from "~/mesh/record.ts";
+import { isRefusal, type Refusal } from "~/mesh/refusal.ts";
+
+/** Records of one peer that wait; a digest of a full mesh brings as many. */
+const QUEUED_MAX = 1024;
+/** Checked in a row before others run: a signature takes about 0.15 ms. */
+const BATCH = 32;
+
+/** What the desk works with. */
+export interface RecordDeskOptions {
+  /** Payload without any check, to learn whose it is; undefined for rubbish. */
+  readonly peek: (jws: string) => JsonObject | undefined;
+  /** Payload whose signature by `node` holds. */
+  readonly verify: (jws: string, node: NodeId) => Promise<JsonObject | undefined>;
+  /** Reads a payload; undefined when it is no record. */
+  readonly read: (
+    payload: JsonObject,
+  ) => { readonly record: NodeRecord; readonly certificateJws: string } | undefined;
+  readonly checkCertificate: (
+    jws: string,
+    node: NodeId,
+  ) => Promise<Signed<Certificate> | Refusal>;
+  /** Whether it is worth the work. */
+  readonly judge: (from: NodeId | undefined, mark: RecordMark) => RecordVerdict;
+  readonly deliver: (from: NodeId | undefined, records: readonly SignedRecord[]) => void;
+}
+
+/** Checks records in the order in which each peer sent them. */
+export class RecordDesk {
+  readonly #options: RecordDeskOptions;
+  /** Waiting ones by sender; undefined: out of our own file. */
+  readonly #queues = new Map<NodeId | undefined, string[]>();
+  #isWorking = false;
+
+  constructor(options: RecordDeskOptions) {
+    this.#options = options;
+  }
+
+  /** Takes records in; they are delivered later, those that hold. */
+  take(from: NodeId | undefined, records: readonly string[]): void {
+    const queue = this.#queues.get(from) ?? [];
+    queue.push(...records.slice(0, Math.max(0, QUEUED_MAX - queue.length)));
+    this.#queues.set(from, queue);
+    if (this.#isWorking) return;
+    this.#isWorking = true;
+    void this.#work();
+  }
+
+  /** A peer is gone: what it sent is not looked at any more. */
+  forget(from: NodeId): void {
+    this.#queues.delete(from);
+  }
+
+  /** One after the other, a batch of each peer in turn. */
+  async #work(): Promise<void> {
+    for (let next = this.#next(); next !== undefined; next = this.#next()) {
+      const [from, batch] = next;
+      const checked: SignedRecord[] = [];
+      for (const jws of batch) {
+        const record = await this.#check(from, jws);
+        if (record !== undefined) checked.push(record);
+      }
+      if (checked.length > 0) this.#options.deliver(from, checked);
+    }
+    this.#isWorking = false;
+  }
+
+  #next(): readonly [NodeId | undefined, readonly string[]] | undefined {
+    const entry = this.#queues.entries().next().value;
+    if (entry === undefined) return undefined;
+    const [from, queue] = entry;
+    const batch = queue.splice(0, BATCH);
+    // Behind the others, or out.
+    this.#queues.delete(from);
+    if (queue.length > 0) this.#queues.set(from, queue);
+    return [from, batch];
+  }
+
+  async #check(from: NodeId | undefined, jws: string): Promise<SignedRecord | undefined> {
+    const { peek, verify, read, checkCertificate, judge } = this.#options;
+    const claimed = peek(jws);
+    const claim = claimed === undefined ? undefined : read(claimed);
+    if (claim === undefined || !isKeyId(claim.record.node)) return undefined;
+    const { node, incarnation } = claim.record;
+    if (judge(from, { node, incarnation }) !== "news") return undefined;
+    if (await verify(jws, node) === undefined) return undefined;
+    const certificate = await checkCertificate(claim.certificateJws, node);
+    // What was peeked at is what was verified: the same bytes.
+    return isRefusal(certificate) ? undefined : { jws, record: claim.record, certificate };
+  }
+}
