@@ -1,0 +1,160 @@
+/**
+ * Several hosts on one machine, as network namespaces: a public switch, hosts on it, and hosts behind routers
+ * that translate addresses (Linux's NAT, which keeps a port per connection). Needs root; everything is removed
+ * at the end. Nothing leaves these namespaces.
+ */
+
+/** Names of namespaces are seen by the whole machine: two runs must not meet. */
+let made = 0;
+
+/** Runs a command; its output, or an error with it. */
+async function run(words: readonly string[]): Promise<string> {
+  const [command = "", ...args] = words;
+  const output = await new Deno.Command(command, { args, stdin: "null" }).output();
+  const decode = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+  if (output.success) return decode(output.stdout);
+  throw new Error(`"${words.join(" ")}" failed with ${output.code}: ${decode(output.stderr)}`);
+}
+
+/** A host in a namespace of its own. */
+export interface TestHost {
+  /** Name of its namespace. */
+  readonly name: string;
+  readonly ip: string;
+  /** What to put before a command so that it runs there. */
+  readonly wrapper: readonly string[];
+}
+
+/** A router with a public side, and hosts behind it. */
+export interface TestNat {
+  readonly publicIp: string;
+  /** Adds a host behind it. */
+  host(): Promise<TestHost>;
+  /** Passes UDP that arrives at `port` on to a host, as a person sets up in a router. */
+  forward(port: number, to: TestHost): Promise<void>;
+}
+
+/** The public network: 203.0.113.0/24 (RFC 5737), on a switch in a namespace. */
+export class TestNetwork implements AsyncDisposable {
+  readonly #prefix: string;
+  readonly #spaces: string[] = [];
+  #nextPublic = 1;
+  #nextPrivate = 1;
+  #nextName = 0;
+
+  private constructor(prefix: string) {
+    this.#prefix = prefix;
+  }
+
+  /** Makes the switch. */
+  static async create(): Promise<TestNetwork> {
+    const network = new TestNetwork(
+      `ml${Deno.pid % 100_000}${String.fromCharCode(97 + made++ % 26)}`,
+    );
+    try {
+      await network.#space("pub");
+      await network.#in("pub", ["ip", "link", "add", "br0", "type", "bridge"]);
+      await network.#in("pub", ["ip", "link", "set", "br0", "up"]);
+      return network;
+    } catch (error) {
+      await network[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Adds a host with a public address. */
+  async host(): Promise<TestHost> {
+    const name = this.#name("h");
+    await this.#space(name);
+    return await this.#attach(name);
+  }
+
+  /** Adds a router that translates addresses, and lets nothing in that was not asked for. */
+  async nat(): Promise<TestNat> {
+    const name = this.#name("n");
+    await this.#space(name);
+    const { ip: publicIp } = await this.#attach(name);
+    const subnet = this.#nextPrivate++;
+    await this.#in(name, ["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]);
+    const iptables = (rule: string): Promise<string> =>
+      this.#in(name, ["iptables", ...rule.split(" ")]);
+    await iptables("-t nat -A POSTROUTING -o wan -j MASQUERADE");
+    await iptables("-A FORWARD -i wan -m state --state NEW -j DROP");
+    let nextHost = 2;
+    const host = async (): Promise<TestHost> => {
+      const inner = this.#name("h");
+      const n = nextHost++;
+      await this.#space(inner);
+      await this.#cable(inner, "lan", name, `in${n}`);
+      const router = `192.168.${subnet}.1`;
+      if (n === 2) {
+        await this.#in(name, ["ip", "link", "add", "br0", "type", "bridge"]);
+        await this.#in(name, ["ip", "link", "set", "br0", "up"]);
+        await this.#in(name, ["ip", "addr", "add", `${router}/24`, "dev", "br0"]);
+      }
+      await this.#in(name, ["ip", "link", "set", `in${n}`, "master", "br0"]);
+      const ip = `192.168.${subnet}.${n}`;
+      await this.#in(inner, ["ip", "addr", "add", `${ip}/24`, "dev", "lan"]);
+      await this.#in(inner, ["ip", "route", "add", "default", "via", router]);
+      return this.#hostOf(inner, ip);
+    };
+    const forward = async (port: number, to: TestHost): Promise<void> => {
+      await iptables(
+        `-t nat -A PREROUTING -i wan -p udp --dport ${port} -j DNAT --to-destination ${to.ip}:${port}`,
+      );
+      await iptables(`-I FORWARD -i wan -p udp --dport ${port} -d ${to.ip} -j ACCEPT`);
+    };
+    return { publicIp, host, forward };
+  }
+
+  /** Cuts a host off, or connects it again. */
+  async setConnected(host: TestHost, isConnected: boolean): Promise<void> {
+    const links = await run([...host.wrapper, "ip", "-o", "link"]);
+    const device = /\d+: (wan|lan)[@:]/.exec(links)?.[1] ?? "wan";
+    const state = isConnected ? "up" : "down";
+    await run([...host.wrapper, "ip", "link", "set", device, state]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const space of this.#spaces.reverse()) await run(["ip", "netns", "del", space]);
+  }
+
+  #name(kind: string): string {
+    return `${kind}${this.#nextName++}`;
+  }
+
+  #hostOf(name: string, ip: string): TestHost {
+    const space = `${this.#prefix}${name}`;
+    return { name: space, ip, wrapper: ["ip", "netns", "exec", space] };
+  }
+
+  async #space(name: string): Promise<void> {
+    const space = `${this.#prefix}${name}`;
+    await run(["ip", "netns", "add", space]);
+    this.#spaces.push(space);
+    await this.#in(name, ["ip", "link", "set", "lo", "up"]);
+  }
+
+  #in(name: string, words: readonly string[]): Promise<string> {
+    return run(["ip", "netns", "exec", `${this.#prefix}${name}`, ...words]);
+  }
+
+  /** Joins two namespaces; both ends are up. */
+  async #cable(from: string, fromDevice: string, to: string, toDevice: string): Promise<void> {
+    const far = `${this.#prefix}${to}`;
+    const peer = ["peer", "name", toDevice, "netns", far];
+    await this.#in(from, ["ip", "link", "add", fromDevice, "type", "veth", ...peer]);
+    await this.#in(from, ["ip", "link", "set", fromDevice, "up"]);
+    await this.#in(to, ["ip", "link", "set", toDevice, "up"]);
+  }
+
+  /** Puts a namespace on the public switch. */
+  async #attach(name: string): Promise<TestHost> {
+    const n = this.#nextPublic++;
+    await this.#cable(name, "wan", "pub", `p${n}`);
+    await this.#in("pub", ["ip", "link", "set", `p${n}`, "master", "br0"]);
+    const ip = `203.0.113.${n + 9}`;
+    await this.#in(name, ["ip", "addr", "add", `${ip}/24`, "dev", "wan"]);
+    return this.#hostOf(name, ip);
+  }
+}
