@@ -51,7 +51,12 @@ export function shortId(id: NodeId): string {
  * @param random 8 bytes in base64url, 11 characters
  */
 export function serialOf(issuer: NodeId | MeshId, random: string): string {
-  return `${issuer.slice(0, SERIAL_ISSUER_CHARS)}.${random}`;
+  return `${issuerPart(issuer)}.${random}`;
+}
+
+/** How a serial begins, from the serial or from the id of who signed it. */
+export function issuerPart(serialOrIssuer: string): string {
+  return serialOrIssuer.slice(0, SERIAL_ISSUER_CHARS);
 }
 
 /** Whether `value` is written like a serial. */
@@ -61,5 +66,5 @@ export function isSerial(value: unknown): value is string {
 
 /** Whether `serial` is one of `issuer`'s. */
 export function isSerialOf(serial: string, issuer: NodeId | MeshId): boolean {
-  return isSerial(serial) && serial.startsWith(`${issuer.slice(0, SERIAL_ISSUER_CHARS)}.`);
+  return isSerial(serial) && issuerPart(serial) === issuerPart(issuer);
 }
