@@ -32,4 +32,13 @@ export interface DoorEnv {
    */
   readonly clientGone: AbortSignal;
   readonly body: IncomingBody;
+  /** Set when another node of the mesh asks, over its link: it has proved who it is. */
+  readonly peer?: PeerOfRequest | undefined;
+}
+
+/** A node that passes on a request of its own clients. */
+export interface PeerOfRequest {
+  readonly nodeId: string;
+  /** Id of the model that it settled on; undefined: as the body says. */
+  readonly model: string | undefined;
 }

@@ -191,6 +191,7 @@ function openAiApp(node: MeshNode, settings: NodeSettings): ReturnType<typeof cr
   return createOpenAiApp({
     nodeId: node.status().node_id,
     table: node.routing,
+    localTable: node.routing,
     policy: { hosts: settings.listenAll ? "any" : "loopback" },
     keys: settings.apiKeys.length === 0 ? undefined : new KeyRing(settings.apiKeys),
     clock: systemClock,

@@ -51,18 +51,25 @@ export class AdmissionDesk {
     return count;
   }
 
+  /** True when somebody who came now would not wait. */
+  isFree(line: string, slots: number): boolean {
+    const machine = this.#lines.get(line)?.machine;
+    return machine === undefined || (machine.waitingCount === 0 && machine.runningCount < slots);
+  }
+
   /**
    * Waits for a slot of the model.
    *
+   * @param options.line where to wait; slots are counted apart for each line. @default {modelId}
    * @throws {DoorError} `queue_full`; `upstream_timeout` after the longest wait
    * @throws the signal's reason when it is aborted while waiting
    */
   acquire(
     modelId: string,
-    options: { readonly slots: number; readonly signal: AbortSignal },
+    options: { readonly slots: number; readonly signal: AbortSignal; readonly line?: string },
   ): Promise<Ticket> {
     const { slots, signal } = options;
-    const line = this.#lineOf(modelId);
+    const line = this.#lineOf(options.line ?? modelId);
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
@@ -80,8 +87,8 @@ export class AdmissionDesk {
     });
   }
 
-  #lineOf(modelId: string): Line {
-    const known = this.#lines.get(modelId);
+  #lineOf(name: string): Line {
+    const known = this.#lines.get(name);
     if (known !== undefined) return known;
     if (this.#lines.size >= IDLE_LINES_MAX) this.#forgetIdle();
     const line: Line = {
@@ -89,7 +96,7 @@ export class AdmissionDesk {
       waiters: new Map(),
       cancelTimer: undefined,
     };
-    this.#lines.set(modelId, line);
+    this.#lines.set(name, line);
     return line;
   }
 
@@ -157,8 +164,8 @@ export class AdmissionDesk {
   }
 
   #forgetIdle(): void {
-    for (const [modelId, { machine }] of this.#lines) {
-      if (machine.runningCount === 0 && machine.waitingCount === 0) this.#lines.delete(modelId);
+    for (const [name, { machine }] of this.#lines) {
+      if (machine.runningCount === 0 && machine.waitingCount === 0) this.#lines.delete(name);
     }
   }
 }

@@ -2,7 +2,7 @@
 import { messageOf } from "../base/errors.ts";
 import { type Call, ClientGoneError } from "./call.ts";
 import { DoorError, engineErrorBody, errorResponse, jsonResponse } from "./errors.ts";
-import type { Forwarded } from "./forward.ts";
+import type { Forwarded } from "./far_refusal.ts";
 import { errorEvent, isEventStream, SseTail } from "./sse.ts";
 
 /** Headers of the engine that mean something to clients; the rest belongs to its connection. */

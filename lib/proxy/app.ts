@@ -25,15 +25,17 @@ import {
 import type { JsonObject } from "../base/json.ts";
 import type { AdmissionLimits } from "./admission.ts";
 import { AdmissionDesk } from "./admission_desk.ts";
+import { admit, type Admitted } from "./admission_pools.ts";
 import { answerOf, failureResponse } from "./answer.ts";
 import { BODY_LIMITS, type BodyLimits, ByteBudget, readBody } from "./body.ts";
 import { Call, type PatienceLimits } from "./call.ts";
+import { ENGINE_PATHS, FORWARDED_HEADERS, FORWARDED_VALUE } from "./endpoints.ts";
 import { type Dialect, DoorError, errorResponse, jsonResponse } from "./errors.ts";
 import type { MetricsText, ObserveRequest } from "./events.ts";
 import { BusyCounts, forward } from "./forward.ts";
 import { JsonScanner, type ScanResult } from "./json_scan.ts";
 import { chooseModel, modelEntry, namedModel } from "./models.ts";
-import type { RoutingTable, ServedModel, UpstreamRequest } from "./ports.ts";
+import type { RoutingTable, ServedModel, Target, UpstreamRequest } from "./ports.ts";
 import { bodyOfRequest, NEVER_GONE } from "./web_body.ts";
 
 const log = getLogger(["mesh-llm", "proxy"]);
@@ -63,6 +65,8 @@ export interface OpenAiAppOptions {
   /** Id of this node: `x-mesh-llm-node` of what it answers itself. */
   readonly nodeId: string;
   readonly table: RoutingTable;
+  /** What this node itself serves: all that peers may ask for, so that nothing is passed on twice. */
+  readonly localTable: RoutingTable;
   readonly policy: GuardPolicy;
   /** The keys of which each request must carry one; undefined when none is needed. */
   readonly keys: KeyRing | undefined;
@@ -83,40 +87,10 @@ export interface OpenAiAppTypes {
 
 type Ctx = Context<OpenAiAppTypes>;
 
-/** Paths that go to the engine, as llama-server names them, aliases included. */
-export const ENGINE_PATHS: readonly string[] = [
-  "/v1/chat/completions",
-  "/chat/completions",
-  "/v1/chat/completions/input_tokens",
-  "/chat/completions/input_tokens",
-  "/v1/completions",
-  "/completions",
-  "/completion",
-  "/v1/responses",
-  "/responses",
-  "/v1/responses/input_tokens",
-  "/v1/messages",
-  "/v1/messages/count_tokens",
-  "/v1/embeddings",
-  "/embeddings",
-  "/embedding",
-  "/v1/rerank",
-  "/v1/reranking",
-  "/rerank",
-  "/reranking",
-  "/tokenize",
-  "/detokenize",
-  "/apply-template",
-  "/infill",
-];
 const GET_PATHS = ["/v1/models", "/models", "/health", "/v1/health", "/metrics"];
 const MODEL_PATHS = ["/v1/models/:id{.+}", "/models/:id{.+}"];
 /** Paths that need no key: load balancers ask them, and they tell nothing. */
 const OPEN_PATHS = new Set(["/health", "/v1/health"]);
-/** Headers of the request that mean something to the engine. Keys and cookies stay here. */
-const FORWARDED_HEADERS = ["accept", "anthropic-version", "anthropic-beta"];
-/** The engine refuses heads with other letters, without saying why. */
-const FORWARDED_VALUE = /^[\x20-\x7e]*$/;
 /** A caller's own id, if it can stand in headers and logs as it is. */
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 /** Longest part of an unknown path that is said back. */
@@ -172,6 +146,8 @@ class OpenAiDoor {
 
   /** Answers requests that come from the wrong place or without a key, and preflights. */
   turnAway(c: Ctx): Response | undefined {
+    // The link has proved who asks, and with which rights.
+    if (c.env?.peer !== undefined) return this.#turnAwayPeer(c);
     const { policy } = this.#options;
     const origin = c.get("origin");
     const fault = checkHost(origin.host, policy) ?? checkOrigin(origin, policy);
@@ -271,17 +247,21 @@ class OpenAiDoor {
       observe,
     });
     try {
+      const peer = c.env?.peer;
+      const table = peer === undefined ? this.#options.table : this.#options.localTable;
       const { body, scan } = await this.#readBody(c, call);
-      const model = this.#modelOf(scan);
+      const model = modelOf(scan, table, peer?.model);
       call.onModel(model.id);
-      call.onAdmitted(model.id, await this.#admit(model, call));
-      const request = upstreamRequest(c, body);
-      const { table } = this.#options;
-      const forwarded = await forward(request, {
+      const { pool, ticket } = await this.#admit(model.id, table.targets(model.id), call);
+      call.onAdmitted(model.id, ticket);
+      const forwarded = await forward(upstreamRequest(c, body, model.id), {
         call,
         modelId: model.id,
         table,
         busy: this.#busy,
+        pool,
+        onMove: async (target) =>
+          call.onMoved((await this.#admit(model.id, [target], call)).ticket),
       });
       return answerOf(forwarded, call);
     } catch (error) {
@@ -312,24 +292,14 @@ class OpenAiDoor {
     }
   }
 
-  #modelOf(scan: ScanResult): ServedModel {
-    switch (scan.kind) {
-      case "invalid":
-        throw new DoorError(
-          "invalid_json",
-          `Cannot read the body as JSON: ${scan.message} (at byte ${scan.offset})`,
-        );
-      case "not an object":
-        throw new DoorError("invalid_request_error", "Cannot use this body: it must be an object");
-      case "object":
-        return chooseModel(scan.model, this.#options.table);
-    }
+  #admit(modelId: string, targets: readonly Target[], call: Call): Promise<Admitted> {
+    return admit(this.#desk, modelId, { targets, signal: call.signal });
   }
 
-  #admit(model: ServedModel, call: Call): ReturnType<AdmissionDesk["acquire"]> {
-    const targets = this.#options.table.targets(model.id);
-    const slots = targets.reduce((sum, target) => sum + target.slots, 0);
-    return this.#desk.acquire(model.id, { slots, signal: call.signal });
+  /** Peers may ask engines, and nothing else: no list, no metrics. */
+  #turnAwayPeer(c: Ctx): Response | undefined {
+    if (c.req.method === "POST" && ENGINE_PATHS.includes(c.req.path)) return undefined;
+    return this.unknownPath(c);
   }
 
   /** True when the request carries one of the keys, or none is needed. */
@@ -356,7 +326,26 @@ function dialectOf(c: Ctx): Dialect {
   return c.req.path.startsWith("/v1/messages") ? "anthropic" : "openai";
 }
 
-function upstreamRequest(c: Ctx, body: Uint8Array<ArrayBuffer>): UpstreamRequest {
+/** The served model that is meant; a peer says itself on which one it settled. */
+function modelOf(scan: ScanResult, table: RoutingTable, settled: string | undefined): ServedModel {
+  switch (scan.kind) {
+    case "invalid":
+      throw new DoorError(
+        "invalid_json",
+        `Cannot read the body as JSON: ${scan.message} (at byte ${scan.offset})`,
+      );
+    case "not an object":
+      throw new DoorError("invalid_request_error", "Cannot use this body: it must be an object");
+    case "object":
+      return settled === undefined ? chooseModel(scan.model, table) : namedModel(settled, table);
+  }
+}
+
+function upstreamRequest(
+  c: Ctx,
+  body: Uint8Array<ArrayBuffer>,
+  model: string,
+): UpstreamRequest {
   const headers = new Headers({
     // It was read as JSON, whatever it is called; the engine would take a form apart.
     "content-type": "application/json",
@@ -366,5 +355,5 @@ function upstreamRequest(c: Ctx, body: Uint8Array<ArrayBuffer>): UpstreamRequest
     const value = c.req.header(name);
     if (value !== undefined && FORWARDED_VALUE.test(value)) headers.set(name, value);
   }
-  return { method: "POST", path: c.req.path, headers, body };
+  return { method: "POST", path: c.req.path, headers, body, model };
 }

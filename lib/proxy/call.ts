@@ -103,6 +103,13 @@ export class Call {
     });
   }
 
+  /** It goes to another pool of slots than it was admitted to. */
+  onMoved(ticket: Ticket): void {
+    this.#ticket?.release();
+    if (this.#isOver) ticket.release();
+    else this.#ticket = ticket;
+  }
+
   /** It was sent to a target. `onEnd` is called once, when that target is done with it. */
   onSent(nodeId: string, onEnd: () => void): void {
     this.#onEnd();

@@ -3,7 +3,9 @@ import { joined } from "../base/bytes.ts";
 import { messageOf } from "../base/errors.ts";
 import type { JsonValue } from "../base/json.ts";
 import type { Call } from "./call.ts";
+import { type Pool, poolOf } from "./admission_pools.ts";
 import { DoorError, isEngineLoading } from "./errors.ts";
+import { type Forwarded, mayAnswerElsewhere, mostHopeful, reasonOf } from "./far_refusal.ts";
 import { loadingError, namedModel } from "./models.ts";
 import type { RoutingTable, Target, Upstream, UpstreamRequest, UpstreamResponse } from "./ports.ts";
 
@@ -11,14 +13,6 @@ import type { RoutingTable, Target, Upstream, UpstreamRequest, UpstreamResponse 
 const TRIES_MAX = 3;
 /** Longest error answer of an engine that is read; real ones have a few hundred bytes. */
 const ERROR_BYTES_MAX = 64 * 1024;
-
-/** An answer that has begun, and who gives it. */
-export interface Forwarded {
-  readonly target: Target;
-  readonly response: UpstreamResponse;
-  /** The whole body of an answer with an error status, as JSON; undefined if it is none. */
-  readonly error: JsonValue | undefined;
-}
 
 /** How many requests each upstream is busy with. */
 export class BusyCounts {
@@ -40,7 +34,8 @@ export class BusyCounts {
 }
 
 /**
- * Tries the targets of a model, those with a free slot first, until one begins to answer.
+ * Tries the targets of a model, in the order of {@link inOrder}, until one begins to answer. Of targets
+ * that only say that they cannot now, what the most hopeful one says is the answer.
  *
  * @throws {DoorError} `upstream_failed` with each cause, `model_loading`, `no_host`, `model_not_found`
  * @throws the reason of the call's signal when it is aborted
@@ -52,34 +47,65 @@ export async function forward(
     readonly modelId: string;
     readonly table: RoutingTable;
     readonly busy: BusyCounts;
+    /** Where the request has a slot. @default {"here"} */
+    readonly pool?: Pool;
+    /** Waits for a slot of a target in the other pool, before it is tried. */
+    readonly onMove?: (target: Target) => Promise<void>;
   },
 ): Promise<Forwarded> {
-  const { call, modelId, table, busy } = options;
+  const { call, modelId, table, busy, onMove } = options;
+  let { pool = "here" } = options;
   const causes: string[] = [];
-  for (const target of inOrder(table.targets(modelId), busy)) {
+  const refusals: Forwarded[] = [];
+  const targets = inOrder(table.targets(modelId), { busy, pool });
+  for (const [i, target] of targets.entries()) {
     call.signal.throwIfAborted();
-    call.onSent(target.nodeId, busy.add(target.upstream));
     try {
-      const response = await target.upstream.send(request, call.signal);
+      if (poolOf(target) !== pool) await onMove?.(target);
+      pool = poolOf(target);
+      call.onSent(target.nodeId, busy.add(target.upstream));
+      const response = await target.upstream.send(
+        i < targets.length - 1 ? { ...request, hasAlternative: true } : request,
+        call.signal,
+      );
       call.onHead();
       if (response.status < 400) return { target, response, error: undefined };
       call.onWait();
       const error = await readError(response);
-      if (!isEngineLoading(response.status, error)) return { target, response, error };
-      causes.push(`${target.nodeId}: its engine is loading`);
+      if (!isEngineLoading(response.status, error)) {
+        const answer = { target, response, error };
+        if (target.isRemote !== true || !mayAnswerElsewhere(response.status, error)) return answer;
+        refusals.push(answer);
+        causes.push(`${target.nodeId}: ${reasonOf(response.status, error)}`);
+      } else causes.push(`${target.nodeId}: its engine is loading`);
     } catch (error) {
       call.signal.throwIfAborted();
       causes.push(`${target.nodeId}: ${messageOf(error)}`);
     }
   }
+  const hopeful = mostHopeful(refusals);
+  if (hopeful !== undefined) return hopeful;
   throw failureOf(modelId, table, causes);
 }
 
-function inOrder(targets: readonly Target[], busy: BusyCounts): Target[] {
-  const isFree = (target: Target) => busy.of(target.upstream) < target.slots;
-  const free = targets.filter(isFree);
-  const full = targets.filter((target) => !isFree(target));
-  return [...free, ...full].slice(0, TRIES_MAX);
+/**
+ * The targets to try: those that are heard before suspects, those with a free slot before full ones, the
+ * pool in which the request has a slot before the other, the least busy before others, and among equals
+ * the table's order.
+ */
+function inOrder(
+  targets: readonly Target[],
+  { busy, pool }: { readonly busy: BusyCounts; readonly pool: Pool },
+): readonly Target[] {
+  if (targets.length < 2) return targets;
+  const ranked = targets.map((target) => {
+    const load = busy.of(target.upstream) / target.slots;
+    const tier = (target.isSuspect === true ? 4 : 0) + (load < 1 ? 0 : 2) +
+      (poolOf(target) === pool ? 0 : 1);
+    return { target, load, tier };
+  });
+  ranked.sort((a, b) => a.tier - b.tier || a.load - b.load);
+  return ranked.slice(0, TRIES_MAX).map(({ target }) => target);
 }
 
 function failureOf(modelId: string, table: RoutingTable, causes: readonly string[]): DoorError {

@@ -31,6 +31,10 @@ export interface UpstreamRequest {
   readonly headers: Headers;
   /** The whole body as received; undefined for GET. */
   readonly body?: Uint8Array<ArrayBuffer>;
+  /** Id of the served model that it is for; undefined where nobody chose one. */
+  readonly model?: string;
+  /** True when another target would be tried if this one failed. */
+  readonly hasAlternative?: boolean;
 }
 
 /** An answer that has begun. Cancelling `body` cancels the computation. */
@@ -70,6 +74,10 @@ export interface Target {
   readonly upstream: Upstream;
   /** How many requests it computes at once. */
   readonly slots: number;
+  /** True for another node, which has a queue of its own. */
+  readonly isRemote?: boolean;
+  /** True while nothing is heard from it: tried last. */
+  readonly isSuspect?: boolean;
 }
 
 /** Where requests can go. A snapshot for one decision: ask again for the next. */

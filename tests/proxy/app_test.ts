@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { nowhere } from "#support/memory_upstream.ts";
 import { errorOf, TestDoor } from "#support/test_door.ts";
-import { ENGINE_PATHS } from "~/proxy/app.ts";
+import { ENGINE_PATHS } from "~/proxy/endpoints.ts";
 
 const CHAT = "/v1/chat/completions";
 const HI = { model: "tiny", messages: [{ role: "user", content: "hi" }] };

@@ -4,7 +4,8 @@ import { TestCall } from "#support/test_call.ts";
 import { TestTable } from "#support/test_door.ts";
 import { ClientGoneError } from "~/proxy/call.ts";
 import { DoorError } from "~/proxy/errors.ts";
-import { BusyCounts, forward, type Forwarded } from "~/proxy/forward.ts";
+import type { Forwarded } from "~/proxy/far_refusal.ts";
+import { BusyCounts, forward } from "~/proxy/forward.ts";
 import type { UpstreamRequest } from "~/proxy/ports.ts";
 
 const REQUEST: UpstreamRequest = {

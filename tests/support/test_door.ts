@@ -51,6 +51,8 @@ export interface TestDoorOptions {
 export class TestDoor {
   readonly time = new VirtualTime();
   readonly table = new TestTable();
+  /** What peers may ask for. */
+  readonly localTable = new TestTable();
   readonly engine = new MemoryUpstream();
   readonly events: RequestEvent[] = [];
   readonly app: ReturnType<typeof createOpenAiApp>;
@@ -87,6 +89,7 @@ function appOptions(door: TestDoor, options: TestDoorOptions): OpenAiAppOptions 
   return {
     nodeId: "node-here",
     table: door.table,
+    localTable: door.localTable,
     policy: { hosts: options.hosts ?? "loopback" },
     keys: options.keys === undefined ? undefined : new KeyRing(options.keys),
     clock: door.time,

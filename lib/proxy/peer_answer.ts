@@ -1,0 +1,101 @@
+import type { CancelTimer, Timers } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
+import type { PeerStream } from "../mesh/link_ports.ts";
+import { encodeAnswerHead, encodeBroken } from "./peer_head.ts";
+
+/**
+ * Writes an answer and END, piece by piece and only as fast as the peer takes it. An answer that breaks
+ * off says so at its end; when the stream breaks, the answer's body is cancelled.
+ *
+ * @throws {StreamBrokenError} when the peer has given up, or took nothing for `stalledReaderMs`
+ */
+export async function writeAnswer(
+  stream: PeerStream,
+  options: {
+    readonly response: Response;
+    /** Set when nothing was computed: why. */
+    readonly refusal: string | undefined;
+    readonly timers: Timers;
+    readonly stalledReaderMs: number;
+  },
+): Promise<void> {
+  const { response, refusal, timers, stalledReaderMs } = options;
+  const reader = response.body?.getReader();
+  const stopReading = (): void => void reader?.cancel().catch(() => {});
+  const watch = new StallWatch(timers, stalledReaderMs, () => stream.cancel());
+  stream.broken.addEventListener("abort", stopReading, { once: true });
+  if (stream.broken.aborted) stopReading();
+  try {
+    const { status, headers } = response;
+    const head = encodeAnswerHead({ status, headers, refusal });
+    await watch.during(stream.write({ kind: "head", head }));
+    if (reader !== undefined) await passOn(reader, stream, watch);
+    await watch.during(stream.end());
+  } catch (error) {
+    stopReading();
+    throw error;
+  } finally {
+    watch.stop();
+    stream.broken.removeEventListener("abort", stopReading);
+  }
+}
+
+async function passOn(
+  reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>,
+  stream: PeerStream,
+  watch: StallWatch,
+): Promise<void> {
+  for (;;) {
+    let bytes: Uint8Array<ArrayBuffer> | undefined;
+    try {
+      bytes = (await reader.read()).value;
+    } catch (error) {
+      await watch.during(stream.write({ kind: "head", head: encodeBroken(messageOf(error)) }));
+      return;
+    }
+    if (bytes === undefined) return;
+    if (bytes.length > 0) await watch.during(stream.write({ kind: "data", bytes }));
+  }
+}
+
+/** Calls back when something took too long; one timer, set anew only when it runs. */
+class StallWatch {
+  readonly #timers: Timers;
+  readonly #limitMs: number;
+  readonly #onStall: () => void;
+  #cancelTimer: CancelTimer | undefined;
+  /** Counts what was waited for. Odd while something is. */
+  #turn = 0;
+
+  constructor(timers: Timers, limitMs: number, onStall: () => void) {
+    this.#timers = timers;
+    this.#limitMs = limitMs;
+    this.#onStall = onStall;
+  }
+
+  async during(done: Promise<void>): Promise<void> {
+    this.#turn += 1;
+    if (this.#cancelTimer === undefined) this.#arm();
+    try {
+      await done;
+    } finally {
+      this.#turn += 1;
+    }
+  }
+
+  stop(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+  }
+
+  /** What waits at two runs of the timer has waited for at least the time between them. */
+  #arm(): void {
+    const turn = this.#turn;
+    this.#cancelTimer = this.#timers.after(this.#limitMs, () => {
+      this.#cancelTimer = undefined;
+      if (this.#turn % 2 === 0) return;
+      if (this.#turn === turn) this.#onStall();
+      else this.#arm();
+    });
+  }
+}
