@@ -11,7 +11,7 @@ const INVITE_EXPIRES_DEFAULT = "7d";
 /** Shorter, and nobody could use it. */
 const INVITE_MIN_S = 60;
 /** Longer, and it is better made anew. */
-const INVITE_MAX_S = 366 * 86_400;
+const INVITE_MAX_S = 365 * 86_400;
 /** Longest node id or serial looked at: 43 and 28 characters. */
 const NAME_CHARS_MAX = 64;
 const WORD = /^[\x21-\x7e]+$/;

@@ -97,20 +97,27 @@ const DOOR_FLAGS = object({
 const MESH_FLAGS = object({
   join: multiple(
     option("--join", "-j", string({ metavar: "TOKEN" }), {
-      description: message`Join a mesh; @file reads the token from a file`,
+      description:
+        message`Join a mesh; @file reads the token from a file, which keeps it out of the list of processes, as MESH_LLM_JOIN does`,
     }),
   ),
-  auto: option("--auto", { description: message`Find a public mesh and join the best` }),
   client: option("--client", { description: message`Use a mesh, serve nothing` }),
   bindPort: optional(
-    option("--bind-port", PORT, { description: message`UDP port of peer links` }),
+    option("--bind-port", PORT, {
+      description: message`UDP port of peer links, for port forwarding (default: any)`,
+    }),
   ),
   advertise: multiple(
     option("--advertise", string({ metavar: "HOST[:PORT]" }), {
-      description: message`Address put into tokens and records`,
+      description: message`Where others can dial this node, when it cannot see that itself`,
     }),
   ),
-  closed: option("--closed", { description: message`Only the originator may invite` }),
+  closed: option("--closed", {
+    description: message`Only the originator of the mesh may invite`,
+  }),
+});
+
+const SPLIT_FLAGS = object({
   split: option("--split", {
     description: message`Split the model over the mesh even if it fits here`,
   }),
@@ -126,6 +133,7 @@ const MESH_FLAGS = object({
 });
 
 const LISTING_FLAGS = object({
+  auto: option("--auto", { description: message`Find a public mesh and join the best` }),
   publish: option("--publish", { description: message`List this mesh publicly` }),
   meshName: optional(option("--mesh-name", NAME, { description: message`Name of the mesh` })),
   region: optional(
@@ -145,7 +153,8 @@ const LISTING_FLAGS = object({
 export const serveFlags = merge(
   group("Model and engine", MODEL_FLAGS),
   group("Doors", DOOR_FLAGS),
-  group("Mesh (not in this version yet)", MESH_FLAGS),
+  group("Mesh", MESH_FLAGS),
+  group("Split (not in this version yet)", SPLIT_FLAGS),
   group("Public listing (not in this version yet)", LISTING_FLAGS),
   commonFlags,
 );
@@ -158,6 +167,7 @@ export type ServeFlags =
   & typeof MODEL_FLAGS["$valueType"][number]
   & typeof DOOR_FLAGS["$valueType"][number]
   & typeof MESH_FLAGS["$valueType"][number]
+  & typeof SPLIT_FLAGS["$valueType"][number]
   & typeof LISTING_FLAGS["$valueType"][number];
 
 /** One line of help text per example: command first, meaning after. */

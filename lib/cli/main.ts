@@ -6,10 +6,11 @@ import { messageOf, UserError } from "~/base/errors.ts";
 import { VERSION_TEXT } from "~/base/version.ts";
 import { doctor } from "./commands/doctor.ts";
 import { download, models, plan } from "./commands/models.ts";
+import { invite, join, members, revoke } from "./commands/mesh.ts";
 import { drop, status, stop } from "./commands/running.ts";
 import { engine } from "./commands/engine.ts";
 import { serve } from "./commands/serve.ts";
-import { type CommandContext, openContext, processEnv } from "./context.ts";
+import { type CommandContext, openContext } from "./context.ts";
 import { examples } from "./flags.ts";
 import { commandLine, type Invocation, withDefaultCommand } from "./program.ts";
 import { refuseUnbuilt } from "./unbuilt.ts";
@@ -21,6 +22,9 @@ const HELP_EXAMPLES = examples([
   ["mesh-llm --model ~/models/qwen.gguf", "serve a model file"],
   ["mesh-llm --model org/repo/file.gguf", "fetch it from Hugging Face first"],
   ["mesh-llm --listen-all --api-key @keys.txt", "for others too, with a key"],
+  ["mesh-llm --join @token.txt", "join the mesh of an invite token"],
+  ["mesh-llm --client --join @token.txt", "use that mesh, serve nothing"],
+  ["mesh-llm invite --expires 12h", "make another token"],
   ["mesh-llm status --json", "what the running node does"],
   ["mesh-llm doctor", "what works and what does not"],
   ["mesh-llm stop", "end the node"],
@@ -56,7 +60,7 @@ function parse(args: readonly string[]): Invocation {
 
 async function execute(invocation: Invocation): Promise<number> {
   try {
-    refuseUnbuilt(invocation, processEnv);
+    refuseUnbuilt(invocation);
     return await dispatch(invocation, await openContext(invocation));
   } catch (error) {
     process.stderr.write(describe(error) + "\n");
@@ -84,6 +88,14 @@ function dispatch(invocation: Invocation, context: CommandContext): Promise<numb
       return plan(context, invocation.model);
     case "engine":
       return engine(context, invocation);
+    case "members":
+      return members(context);
+    case "join":
+      return join(context, invocation.token);
+    case "invite":
+      return invite(context, invocation);
+    case "revoke":
+      return revoke(context, invocation);
     default:
       // refuseUnbuilt() ended with all others.
       throw new UserError(`mesh-llm ${invocation.action} is not available`, { exitCode: 2 });

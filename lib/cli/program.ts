@@ -78,16 +78,37 @@ const TEXT = string({ metavar: "TEXT" });
 
 const meshCommands = or(
   command("members", merge(object({ action: constant("members") }), commonFlags), {
-    brief: message`Who is in the mesh`,
+    brief: message`Who is in the mesh, how each is reached, what it serves`,
   }),
+  command(
+    "join",
+    merge(
+      object({
+        action: constant("join"),
+        token: optional(argument(string({ metavar: "TOKEN" }), {
+          description:
+            message`Invite token; @file or MESH_LLM_JOIN keep it out of the list of processes`,
+        })),
+      }),
+      commonFlags,
+    ),
+    { brief: message`Let the running node join a mesh` },
+  ),
   command(
     "invite",
     merge(
       object({
         action: constant("invite"),
-        role: optional(option("--role", ROLE, { description: message`Rights of who comes` })),
+        role: optional(
+          option("--role", ROLE, {
+            description:
+              message`What who comes may do: client asks, member serves too (default member)`,
+          }),
+        ),
         expires: optional(
-          option("--expires", TEXT, { description: message`For how long, e.g. 7d` }),
+          option("--expires", TEXT, {
+            description: message`For how long, such as 12h or 7d (default 7d)`,
+          }),
         ),
       }),
       commonFlags,
@@ -99,20 +120,25 @@ const meshCommands = or(
     merge(
       object({
         action: constant("revoke"),
-        subject: argument(string({ metavar: "NODE|SERIAL" })),
-        keep: option("--keep", { description: message`Keep what the issuer issued` }),
+        subject: argument(string({ metavar: "NODE|SERIAL" }), {
+          description:
+            message`Id of a node, or at least its first 6 characters; serial of an invite or certificate`,
+        }),
+        keep: option("--keep", {
+          description: message`Whom the revoked node let in may stay`,
+        }),
       }),
       commonFlags,
     ),
     { brief: message`Take a node or an invite out of the mesh` },
   ),
   command("rotate-key", merge(object({ action: constant("rotate-key") }), commonFlags), {
-    brief: message`Change the key of this node's links`,
+    brief: message`Change the certificate of this node's links, while it does not run`,
   }),
   command(
     "mesh-key",
     command("export", merge(object({ action: constant("mesh-key-export") }), commonFlags), {
-      brief: message`Print the key of the mesh for safe keeping`,
+      brief: message`Print the private key of the mesh for safe keeping`,
     }),
     { brief: message`The key of a mesh that was started here` },
   ),

@@ -6,6 +6,7 @@ import { resolve } from "node:path";
 import { UserError } from "~/base/errors.ts";
 import { isJsonObject } from "~/base/json.ts";
 import { GIB } from "~/base/units.ts";
+import { ADVERTISED_MAX, parseAdvertised } from "~/node/advertise.ts";
 import { API_PORT_DEFAULT, CONSOLE_PORT_DEFAULT, type NodeSettings } from "~/node/settings.ts";
 import type { CommonFlags, ServeFlags } from "./flags.ts";
 
@@ -26,6 +27,8 @@ export interface ConfigFile {
   readonly device?: string;
   readonly binDir?: string;
   readonly apiKeys?: readonly string[];
+  readonly bindPort?: number;
+  readonly advertise?: readonly string[];
 }
 
 const CONFIG_TYPES: Readonly<Record<keyof ConfigFile, "string" | "number" | "strings">> = {
@@ -38,6 +41,8 @@ const CONFIG_TYPES: Readonly<Record<keyof ConfigFile, "string" | "number" | "str
   device: "string",
   binDir: "string",
   apiKeys: "strings",
+  bindPort: "number",
+  advertise: "strings",
 };
 
 /**
@@ -107,6 +112,8 @@ export interface SettingsSources {
   readonly config: ConfigFile;
   /** The API keys of flags and environment, with `@file` already read. */
   readonly apiKeys: readonly string[];
+  /** The invite tokens of flags and environment, with `@file` already read. */
+  readonly joinTokens: readonly string[];
 }
 
 /**
@@ -114,7 +121,8 @@ export interface SettingsSources {
  *
  * @throws {UserError} for a value that cannot be used, or `--listen-all` without a key
  */
-export function resolveSettings({ flags, env, config, apiKeys }: SettingsSources): NodeSettings {
+export function resolveSettings(sources: SettingsSources): NodeSettings {
+  const { flags, env, config, apiKeys, joinTokens } = sources;
   const homeDir = resolveHomeDir(flags, env);
   const keys = [...new Set([...apiKeys, ...(apiKeys.length === 0 ? config.apiKeys ?? [] : [])])];
   checkKeys(keys, flags.listenAll);
@@ -128,13 +136,53 @@ export function resolveSettings({ flags, env, config, apiKeys }: SettingsSources
     listenAll: flags.listenAll,
     apiKeys: keys,
     isEphemeral: nonEmpty(env("MESH_LLM_EPHEMERAL_KEY")) !== undefined,
-    ...optional("model", flags.models[0] ?? config.model),
+    joinTokens,
+    ...meshSettings(flags, config),
+    ...optional("model", flags.client ? undefined : flags.models[0] ?? config.model),
     ...optional("ctxSize", flags.ctxSize ?? config.ctxSize),
     ...optional("parallel", flags.parallel ?? config.parallel),
     ...optional("maxMemoryBytes", maxVramGb === undefined ? undefined : maxVramGb * GIB),
     ...optional("device", flags.device ?? config.device),
     ...optional("binDir", binDir === undefined ? undefined : resolve(binDir)),
   };
+}
+
+type MeshSettings = Pick<NodeSettings, "isClient" | "bindPort" | "advertise" | "isClosed">;
+
+function meshSettings(flags: ServeFlags, config: ConfigFile): MeshSettings {
+  if (flags.client && flags.models.length > 0) {
+    throw new UserError(
+      "Refusing --client together with --model: a client serves nothing; leave one of them out",
+      { exitCode: 2 },
+    );
+  }
+  const advertise = flags.advertise.length > 0 ? flags.advertise : config.advertise ?? [];
+  checkAdvertised(advertise);
+  return {
+    isClient: flags.client,
+    bindPort: checkPort(flags.bindPort ?? config.bindPort ?? 0, "port of peer links"),
+    advertise,
+    isClosed: flags.closed,
+  };
+}
+
+function checkAdvertised(advertise: readonly string[]): void {
+  const wrong = advertise.find((text) => parseAdvertised(text) === undefined);
+  if (wrong !== undefined) {
+    throw new UserError(
+      `Cannot advertise ${
+        JSON.stringify(wrong)
+      }: it must be an address or a name that others can ` +
+        "dial, with or without :PORT, such as 192.0.2.7:4433, [2001:db8::7]:4433 or home.example.org",
+      { exitCode: 2 },
+    );
+  }
+  if (advertise.length > ADVERTISED_MAX) {
+    throw new UserError(
+      `Cannot advertise ${advertise.length} addresses: ${ADVERTISED_MAX} at most`,
+      { exitCode: 2 },
+    );
+  }
 }
 
 function checkKeys(keys: readonly string[], listenAll: boolean): void {

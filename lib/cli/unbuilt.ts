@@ -5,21 +5,16 @@
 import { UserError } from "~/base/errors.ts";
 import type { ServeFlags } from "./flags.ts";
 import type { Invocation } from "./program.ts";
-import type { Env } from "./settings.ts";
 
 type FlagName = keyof ServeFlags;
 
-const MESH = "joining computers into a mesh";
+const OTHER_MODELS = "asking the mesh for further models";
+const KEYS = "keys of links and meshes";
 const SPLIT = "splitting a model over several computers";
 const LISTING = "public meshes";
 const DRAFT = "speculative decoding";
 
 const UNBUILT_FLAGS: readonly (readonly [FlagName, spelling: string, feature: string])[] = [
-  ["join", "--join", MESH],
-  ["client", "--client", MESH],
-  ["bindPort", "--bind-port", MESH],
-  ["advertise", "--advertise", MESH],
-  ["closed", "--closed", MESH],
   ["auto", "--auto", LISTING],
   ["publish", "--publish", LISTING],
   ["meshName", "--mesh-name", LISTING],
@@ -35,11 +30,8 @@ const UNBUILT_FLAGS: readonly (readonly [FlagName, spelling: string, feature: st
 const UNBUILT_COMMANDS: Readonly<
   Partial<Record<Invocation["action"], readonly [spelling: string, feature: string]>>
 > = {
-  "members": ["mesh-llm members", MESH],
-  "invite": ["mesh-llm invite", MESH],
-  "revoke": ["mesh-llm revoke", MESH],
-  "rotate-key": ["mesh-llm rotate-key", MESH],
-  "mesh-key-export": ["mesh-llm mesh-key export", MESH],
+  "rotate-key": ["mesh-llm rotate-key", KEYS],
+  "mesh-key-export": ["mesh-llm mesh-key export", KEYS],
   "discover": ["mesh-llm discover", LISTING],
 };
 
@@ -48,7 +40,7 @@ const UNBUILT_COMMANDS: Readonly<
  *
  * @throws {UserError} with exit status 2 that names the flag or command and the missing feature
  */
-export function refuseUnbuilt(invocation: Invocation, env: Env): void {
+export function refuseUnbuilt(invocation: Invocation): void {
   const command = UNBUILT_COMMANDS[invocation.action];
   if (command !== undefined) throw unbuilt(...command);
   if (invocation.action === "download" && invocation.draft) throw unbuilt("--draft", DRAFT);
@@ -56,8 +48,7 @@ export function refuseUnbuilt(invocation: Invocation, env: Env): void {
   const flags: ServeFlags = invocation;
   const used = UNBUILT_FLAGS.find(([name]) => isGiven(flags[name]));
   if (used !== undefined) throw unbuilt(used[1], used[2]);
-  if (flags.models.length > 1) throw unbuilt("A second --model", MESH);
-  if ((env("MESH_LLM_JOIN") ?? "") !== "") throw unbuilt("MESH_LLM_JOIN", MESH);
+  if (flags.models.length > 1) throw unbuilt("A second --model", OTHER_MODELS);
 }
 
 function isGiven(value: ServeFlags[FlagName]): boolean {

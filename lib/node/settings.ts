@@ -26,6 +26,16 @@ export interface NodeSettings {
   readonly binDir?: string;
   /** A throw-away identity: several nodes on one machine and on one home. */
   readonly isEphemeral: boolean;
+  /** Invite tokens to join with, tried at once: secrets. None: the last mesh, or one of its own. */
+  readonly joinTokens: readonly string[];
+  /** Uses the mesh and serves nothing. */
+  readonly isClient: boolean;
+  /** UDP port of the peer links; 0 takes any free one. */
+  readonly bindPort: number;
+  /** Where others can dial this node, as given: `HOST` or `HOST:PORT` that `parseAdvertised` reads. */
+  readonly advertise: readonly string[];
+  /** Only the originator may invite. */
+  readonly isClosed: boolean;
 }
 
 /** Default port of the OpenAI door. */

@@ -3,18 +3,23 @@ import { getLogger, reset } from "@logtape/logtape";
 import { formatAnnouncement } from "~/cli/announce.ts";
 import { configureLogging } from "~/cli/logging.ts";
 import { createProgressReporter, formatProgress } from "~/cli/progress_line.ts";
+import { MESH_ID } from "#support/managed_node.ts";
 
 Deno.test("formatAnnouncement() writes the lines that scripts wait for", () => {
   const lines = [
     formatAnnouncement({ event: "pid", pid: 42 }, false),
+    formatAnnouncement({ event: "invite", token: "a.b.c" }, false),
     formatAnnouncement({ event: "api", url: "http://localhost:9337/v1" }, false),
     formatAnnouncement({ event: "console", url: "http://localhost:3131" }, false),
+    formatAnnouncement({ event: "joined", "mesh_id": MESH_ID, peers: 3 }, false),
     formatAnnouncement({ event: "ready", model: "tiny" }, false),
   ];
   assert.deepEqual(lines, [
     "Pid: 42",
+    "Invite token: a.b.c",
     "API: http://localhost:9337/v1",
     "Console: http://localhost:3131",
+    `Joined mesh ${MESH_ID} (3 peers)`,
     "Ready: tiny",
   ]);
 });
@@ -23,6 +28,10 @@ Deno.test("formatAnnouncement() writes one JSON object a line with --json", () =
   const line = formatAnnouncement({ event: "ready", model: 'a "quoted"\nname' }, true);
   assert.ok(!line.includes("\n"));
   assert.deepEqual(JSON.parse(line), { event: "ready", model: 'a "quoted"\nname' });
+  const joined = formatAnnouncement({ event: "joined", "mesh_id": MESH_ID, peers: 0 }, true);
+  assert.equal(joined, `{"event":"joined","mesh_id":"${MESH_ID}","peers":0}`);
+  const invite = formatAnnouncement({ event: "invite", token: "a.b.c" }, true);
+  assert.equal(invite, '{"event":"invite","token":"a.b.c"}');
 });
 
 const TRANSFER = { what: "model tiny", source: "disk", doneBytes: 50, totalBytes: 200 };

@@ -3,8 +3,6 @@ import { UserError } from "~/base/errors.ts";
 import { refuseUnbuilt } from "~/cli/unbuilt.ts";
 import { invocationOf, serveFlagsOf } from "#support/flags.ts";
 
-const NO_ENV = (): undefined => undefined;
-
 /** Every flag of the interface with a value that it takes. */
 const EVERY_SERVE_FLAG = [
   ["--model", "tiny.gguf"],
@@ -59,6 +57,7 @@ Deno.test("the command line parses every command of the interface", () => {
     "engine": ["engine", "--bin-dir", "/opt/llama"],
     "status": ["status", "--console", "4"],
     "members": ["members"],
+    "join": ["join", "@token-file"],
     "invite": ["invite", "--role", "client", "--expires", "7d"],
     "revoke": ["revoke", "node-id"],
     "plan": ["plan", "some-model"],
@@ -83,12 +82,12 @@ Deno.test("the command line refuses what it does not know, and suggests what is 
 
 Deno.test("refuseUnbuilt() names each flag whose feature does not exist, with exit status 2", () => {
   const built =
-    /^--(model|port|console|listen-all|api-key|max-vram|ctx-size|parallel|no-draft|device|bin-dir|home|log-level|log-format|json)$/;
+    /^(-j$|--(model|join|client|bind-port|advertise|closed|port|console|listen-all|api-key|max-vram|ctx-size|parallel|no-draft|device|bin-dir|home|log-level|log-format|json)$)/;
   const unbuilt = EVERY_SERVE_FLAG.filter(([flag]) => !built.test(flag));
-  assert.equal(unbuilt.length, 16);
+  assert.equal(unbuilt.length, 10);
   for (const args of unbuilt) {
-    const flag = args[0] === "-j" ? "--join" : args[0];
-    assert.throws(() => refuseUnbuilt(invocationOf(args), NO_ENV), (error: Error) => {
+    const [flag] = args;
+    assert.throws(() => refuseUnbuilt(invocationOf(args)), (error: Error) => {
       assert.ok(error instanceof UserError && error.exitCode === 2, flag);
       assert.ok(error.message.startsWith(`${flag} is not available`), error.message);
       return true;
@@ -96,25 +95,46 @@ Deno.test("refuseUnbuilt() names each flag whose feature does not exist, with ex
   }
 });
 
-Deno.test("refuseUnbuilt() refuses a second model, a token in the environment and mesh commands", () => {
+Deno.test("refuseUnbuilt() refuses a second model, draft models and public meshes", () => {
   const refusals = [
-    [["--model", "a", "--model", "b"], {}, /second --model/],
-    [[], { MESH_LLM_JOIN: "token" }, /MESH_LLM_JOIN/],
-    [["members"], {}, /mesh-llm members is not available/],
-    [["mesh-key", "export"], {}, /mesh-llm mesh-key export/],
-    [["download", "m", "--draft"], {}, /--draft/],
+    [["--model", "a", "--model", "b"], /second --model/],
+    [["discover"], /mesh-llm discover is not available/],
+    [["download", "m", "--draft"], /--draft/],
   ] as const;
-  for (const [args, variables, message] of refusals) {
-    const env = (name: string): string | undefined => (variables as Record<string, string>)[name];
-    assert.throws(() => refuseUnbuilt(invocationOf(args), env), message);
+  for (const [args, message] of refusals) {
+    assert.throws(() => refuseUnbuilt(invocationOf(args)), message);
   }
 });
 
 Deno.test("refuseUnbuilt() lets everything through that exists", () => {
-  const args = ["--model", "a", "--port", "1", "--listen-all", "--no-draft", "--parallel", "2"];
-  refuseUnbuilt(invocationOf(args), NO_ENV);
-  for (const command of [["stop"], ["models"], ["engine"], ["status"], ["doctor"], ["plan", "m"]]) {
-    refuseUnbuilt(invocationOf(command), NO_ENV);
+  const args = [
+    "--model",
+    "a",
+    "--port",
+    "1",
+    "--listen-all",
+    "--no-draft",
+    "--parallel",
+    "2",
+    "-j",
+    "token",
+  ];
+  refuseUnbuilt(invocationOf(args));
+  for (
+    const command of [
+      ["stop"],
+      ["models"],
+      ["engine"],
+      ["status"],
+      ["doctor"],
+      ["plan", "m"],
+      ["members"],
+      ["invite"],
+      ["revoke", "x"],
+      ["join", "t"],
+    ]
+  ) {
+    refuseUnbuilt(invocationOf(command));
   }
   assert.equal(serveFlagsOf(args).parallel, 2);
 });

@@ -12,13 +12,19 @@ function envOf(variables: Readonly<Record<string, string>>): (name: string) => s
 
 function settingsOf(
   args: readonly string[],
-  rest: { env?: Readonly<Record<string, string>>; config?: object; apiKeys?: string[] } = {},
+  rest: {
+    env?: Readonly<Record<string, string>>;
+    config?: object;
+    apiKeys?: string[];
+    joinTokens?: string[];
+  } = {},
 ): ReturnType<typeof resolveSettings> {
   return resolveSettings({
     flags: serveFlagsOf(args),
     env: envOf({ HOME: "/home/ada", ...rest.env }),
     config: parseConfig(JSON.stringify(rest.config ?? {}), "config.json"),
     apiKeys: rest.apiKeys ?? [],
+    joinTokens: rest.joinTokens ?? [],
   });
 }
 
@@ -31,6 +37,11 @@ Deno.test("resolveSettings() fills in the documented defaults", () => {
     listenAll: false,
     apiKeys: [],
     isEphemeral: false,
+    joinTokens: [],
+    isClient: false,
+    bindPort: 0,
+    advertise: [],
+    isClosed: false,
   });
 });
 
@@ -99,4 +110,47 @@ Deno.test("parseConfig() answers any text with a config or a UserError", () => {
 
 Deno.test("resolveSettings() names a port that no machine has", () => {
   assert.throws(() => settingsOf([], { config: { port: 70_000 } }), /70000.*0 to 65535/);
+});
+
+Deno.test("resolveSettings() carries what the mesh is told, names unresolved", () => {
+  const flags = ["--client", "--closed", "--bind-port", "4433", "--advertise", "home.example.org"];
+  const settings = settingsOf([...flags, "--advertise", "[2001:db8::7]:4433"], {
+    joinTokens: ["a.b.c"],
+  });
+  assert.deepEqual(settings.joinTokens, ["a.b.c"]);
+  assert.deepEqual([settings.isClient, settings.isClosed, settings.bindPort], [true, true, 4433]);
+  assert.deepEqual(settings.advertise, ["home.example.org", "[2001:db8::7]:4433"]);
+});
+
+Deno.test("resolveSettings() takes port and addresses of the file where no flag names others", () => {
+  const config = { bindPort: 4433, advertise: ["192.0.2.7"] };
+  const fromFile = settingsOf([], { config });
+  assert.deepEqual([fromFile.bindPort, fromFile.advertise], [4433, ["192.0.2.7"]]);
+  const fromFlags = settingsOf(["--bind-port", "1", "--advertise", "192.0.2.8:2"], { config });
+  assert.deepEqual([fromFlags.bindPort, fromFlags.advertise], [1, ["192.0.2.8:2"]]);
+});
+
+Deno.test("resolveSettings() refuses to advertise what nobody can dial", () => {
+  for (const address of ["0.0.0.0", "http://host", "host:0", "", "[::]:1", "a b"]) {
+    assert.throws(() => settingsOf(["--advertise", address]), (error: Error) => {
+      assert.ok(error instanceof UserError && error.exitCode === 2);
+      return error.message.startsWith(`Cannot advertise ${JSON.stringify(address)}`);
+    });
+  }
+  assert.throws(() => settingsOf([], { config: { advertise: ["host:0"] } }), UserError);
+  const many = Array.from({ length: 9 }, (_, n) => ["--advertise", `192.0.2.${n}`]).flat();
+  assert.throws(() => settingsOf(many), { exitCode: 2, message: /9 addresses: 8 at most/ });
+});
+
+Deno.test("resolveSettings() of a client serves nothing: not the file's model, and none of a flag", () => {
+  assert.equal(settingsOf(["--client"], { config: { model: "m" } }).model, undefined);
+  assert.throws(() => settingsOf(["--client", "--model", "m"]), {
+    name: "UserError",
+    exitCode: 2,
+    message: /--client together with --model/,
+  });
+});
+
+Deno.test("resolveSettings() refuses a peer port that no machine has", () => {
+  assert.throws(() => settingsOf([], { config: { bindPort: -1 } }), /-1 as port of peer links/);
 });

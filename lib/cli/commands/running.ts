@@ -7,6 +7,7 @@ import { UserError } from "~/base/errors.ts";
 import { findRunningNode, type RunningNode } from "~/engine/io/run_dir.ts";
 import { formatMs } from "~/base/units.ts";
 import type { CommandContext } from "../context.ts";
+import { meshLine, peerLines } from "../mesh_output.ts";
 
 /** How long a node may take to end: its running requests, its engine, and some more. */
 const STOP_MS_MAX = 60_000;
@@ -87,10 +88,13 @@ export function formatStatus(status: StatusSnapshot): string {
     ["Requests", `${status.inflight_requests} open, ${status.queued_requests} of them waiting`],
     ["Memory", `${status.my_vram_gb} GB offered, model ${status.model_size_gb} GB`],
     ["Engine", engineLine(engine)],
+    ["Mesh", meshLine(status)],
+    ...(status.peer_port === null ? [] : [["Peers on", `UDP port ${status.peer_port}`]]),
     ["Up", formatMs(status.uptime_secs * 1000)],
     ...(status.error === null ? [] : [["Error", status.error]]),
   ];
-  return lines.map(([name, value]) => `${`${name}:`.padEnd(10)}${value}`).join("\n");
+  const facts = lines.map(([name, value]) => `${`${name}:`.padEnd(10)}${value}`);
+  return [...facts, ...peerLines(status.peers)].join("\n");
 }
 
 function engineLine(engine: StatusSnapshot["engine"]): string {
@@ -103,7 +107,7 @@ function engineLine(engine: StatusSnapshot["engine"]): string {
 }
 
 /** The node of this home where one runs; otherwise whoever listens on the console port. */
-async function clientOfRunning(context: CommandContext): Promise<ManagementClient> {
+export async function clientOfRunning(context: CommandContext): Promise<ManagementClient> {
   const node = await findRunningNode(context.homeDir);
   return clientOf(context, node?.consolePort ?? context.consolePort);
 }

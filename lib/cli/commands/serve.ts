@@ -11,6 +11,7 @@ import { type Announcement, formatAnnouncement } from "../announce.ts";
 import { type ComposedNode, composeNode, type OpenDoors, openDoors } from "../compose.ts";
 import { type CommandContext, readApiKeys } from "../context.ts";
 import type { ServeFlags } from "../flags.ts";
+import { readJoinTokens } from "../join_tokens.ts";
 import { resolveSettings } from "../settings.ts";
 import { StopRequest } from "../stop_request.ts";
 
@@ -20,7 +21,8 @@ const log = getLogger(["mesh-llm", "cli"]);
 export async function serve(context: CommandContext, flags: ServeFlags): Promise<number> {
   const { env, config } = context;
   const apiKeys = await readApiKeys(flags.apiKeys, env);
-  const settings = resolveSettings({ flags, env, config, apiKeys });
+  const joinTokens = await readJoinTokens(flags.join, env);
+  const settings = resolveSettings({ flags, env, config, apiKeys, joinTokens });
   const runDir = await openHome(settings);
   const announce = (announcement: Announcement): void =>
     context.print(formatAnnouncement(announcement, context.isJson));

@@ -4,7 +4,7 @@ import { formatFinding } from "~/cli/commands/doctor.ts";
 import { formatEngine } from "~/cli/commands/engine.ts";
 import { formatStatus } from "~/cli/commands/running.ts";
 import type { EngineFacts, EngineInstall } from "~/engine/install.ts";
-import { snapshotOf } from "#support/managed_node.ts";
+import { MESH_ID, peerOf, snapshotOf } from "#support/managed_node.ts";
 
 const PROGRAM = { command: "/opt/llama/llama-server", leadingArgs: [], env: {} };
 const INSTALL: EngineInstall = {
@@ -64,8 +64,18 @@ Deno.test("formatStatus() of a serving node has a line for each thing, and no er
     "Requests: 1 open, 0 of them waiting",
     "Memory:   12.4 GB offered, model 0.09 GB",
     "Engine:   llama.cpp 0.7.0 (build 11669) on CPU, Debian packages",
+    "Mesh:     none, this machine only",
     "Up:       62 min 3 s",
   ]);
+});
+
+Deno.test("formatStatus() of a node in a mesh tells the port of its links and its peers", () => {
+  const inMesh = snapshotOf({ mesh_id: MESH_ID, peer_port: 4433, clients: 1, peers: [peerOf()] });
+  const lines = formatStatus(inMesh).split("\n");
+  assert.ok(lines.includes(`Mesh:     ${MESH_ID}, 1 peer, 1 client`));
+  assert.ok(lines.includes("Peers on: UDP port 4433"));
+  assert.match(lines.at(-2) ?? "", /^PEER +ROLE/);
+  assert.match(lines.at(-1) ?? "", /^peerpeer2222 +member .* direct .* 1\.3 ms .* Qwen3-4B$/);
 });
 
 Deno.test("formatStatus() says how far a load is, with percent only where it is known", () => {

@@ -1,0 +1,146 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { UserError } from "~/base/errors.ts";
+import { invite, join as joinMesh, members, revoke } from "~/cli/commands/mesh.ts";
+import type { CommandContext } from "~/cli/context.ts";
+import {
+  memberOf,
+  MESH_ID,
+  PEER_ID,
+  selfOf,
+  TEST_SERIAL,
+  TEST_TOKEN,
+} from "#support/managed_node.ts";
+import { ManagementDoor } from "#support/management_door.ts";
+
+/** A command's surroundings: a home with a token, and a node whose door is real. */
+class Desk implements AsyncDisposable {
+  readonly printed: string[] = [];
+  readonly told: string[] = [];
+  readonly door: ManagementDoor;
+  readonly #homeDir: string;
+
+  private constructor(door: ManagementDoor, homeDir: string) {
+    this.door = door;
+    this.#homeDir = homeDir;
+  }
+
+  static async open(): Promise<Desk> {
+    const homeDir = await Deno.makeTempDir({ prefix: "mesh-llm-desk-" });
+    await Deno.writeTextFile(join(homeDir, "management-token"), TEST_TOKEN, { mode: 0o600 });
+    const desk = new Desk(await ManagementDoor.open({ mesh_id: MESH_ID }), homeDir);
+    desk.door.node.memberList = [selfOf(), memberOf()];
+    return desk;
+  }
+
+  context(changes: Partial<CommandContext> = {}): CommandContext {
+    return {
+      env: () => undefined,
+      config: {},
+      homeDir: this.#homeDir,
+      modelsDir: join(this.#homeDir, "models"),
+      consolePort: this.door.port,
+      isJson: false,
+      print: (line) => this.printed.push(line),
+      tell: (line) => this.told.push(line),
+      report: () => {},
+      onSourceFailure: () => {},
+      ...changes,
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.door.stop();
+    await Deno.remove(this.#homeDir, { recursive: true });
+  }
+}
+
+Deno.test("members() prints a table, or the answer as JSON", async () => {
+  await using desk = await Desk.open();
+  assert.equal(await members(desk.context()), 0);
+  assert.match(
+    desk.printed[0] ?? "",
+    new RegExp(`^Mesh ${MESH_ID}: 2 nodes\nNODE .*this node`, "s"),
+  );
+  assert.equal(await members(desk.context({ isJson: true })), 0);
+  const answer = { "mesh_id": MESH_ID, members: [selfOf(), memberOf()] };
+  assert.deepEqual(JSON.parse(desk.printed[1] ?? ""), answer);
+  assert.deepEqual(desk.told, []);
+});
+
+Deno.test("invite() prints just the token on stdout, so that a shell can take it", async () => {
+  await using desk = await Desk.open();
+  assert.equal(await invite(desk.context(), { role: "client", expires: "12h" }), 0);
+  assert.deepEqual(desk.printed, ["a.new.token"]);
+  assert.match(
+    desk.told.join("\n"),
+    new RegExp(`as client until .* mesh-llm revoke ${TEST_SERIAL}$`),
+  );
+  assert.ok(!desk.told.join("\n").includes("a.new.token"));
+  assert.equal(await invite(desk.context({ isJson: true }), {}), 0);
+  assert.equal(JSON.parse(desk.printed[1] ?? "").token, "a.new.token");
+  assert.equal(desk.told.length, 1, "with --json everything is in the object");
+  const calls = ["invite client for 43200 s", "invite member for 604800 s"];
+  assert.deepEqual(desk.door.node.calls, calls);
+});
+
+Deno.test("invite() says what is wrong with a duration", async () => {
+  await using desk = await Desk.open();
+  await assert.rejects(
+    invite(desk.context(), { expires: "1y" }),
+    /"expires" must be a whole number/,
+  );
+  assert.deepEqual(desk.printed, []);
+});
+
+Deno.test("revoke() completes the beginning of an id, and takes serials as they are", async () => {
+  await using desk = await Desk.open();
+  assert.equal(await revoke(desk.context(), { subject: "peerpe", keep: false }), 0);
+  assert.equal(
+    await revoke(desk.context({ isJson: true }), { subject: TEST_SERIAL, keep: true }),
+    0,
+  );
+  assert.deepEqual(desk.door.node.calls, [`revoke ${PEER_ID}`, `revoke ${TEST_SERIAL}, keep`]);
+  assert.equal(desk.printed[0], `Revoked ${PEER_ID}, 1 link of this node closed`);
+  const told = { revoked: TEST_SERIAL, "closed_links": 1 };
+  assert.deepEqual(JSON.parse(desk.printed[1] ?? ""), told);
+});
+
+Deno.test("revoke() of nobody asks the node for nothing", async () => {
+  await using desk = await Desk.open();
+  await assert.rejects(revoke(desk.context(), { subject: "nobody-here", keep: false }), UserError);
+  assert.deepEqual([desk.door.node.calls, desk.printed], [[], []]);
+});
+
+Deno.test("join() takes one token: of the line, of a file, or of the environment", async () => {
+  await using desk = await Desk.open();
+  const file = join(desk.context().homeDir, "token");
+  await Deno.writeTextFile(file, "from.a.file\n");
+  const env = (): string => "from.the.env";
+  assert.equal(await joinMesh(desk.context({ env }), "from.a.flag"), 0);
+  assert.equal(await joinMesh(desk.context(), `@${file}`), 0);
+  assert.equal(await joinMesh(desk.context({ env, isJson: true }), undefined), 0);
+  const calls = ["join from.a.flag", "join from.a.file", "join from.the.env"];
+  assert.deepEqual(desk.door.node.calls, calls);
+  assert.equal(desk.printed[0], `Joined mesh ${MESH_ID} (2 peers)`);
+  assert.deepEqual(JSON.parse(desk.printed[2] ?? ""), { "mesh_id": MESH_ID, peers: 2 });
+});
+
+Deno.test("join() without a token, or with several, is wrong usage", async () => {
+  await using desk = await Desk.open();
+  for (const env of [() => undefined, () => "one.a.b two.a.b"]) {
+    await assert.rejects(joinMesh(desk.context({ env }), undefined), (error: Error) => {
+      return error instanceof UserError && error.exitCode === 2 && !error.message.includes("one.a");
+    });
+  }
+  assert.deepEqual(desk.door.node.calls, []);
+});
+
+Deno.test("commands pass on why the node says no, with exit status 1", async () => {
+  await using desk = await Desk.open();
+  desk.door.node.failure = new UserError("Cannot use the token: it has expired");
+  const failure = { exitCode: 1, message: "Cannot use the token: it has expired" };
+  await assert.rejects(joinMesh(desk.context(), "a.b.c"), failure);
+  await assert.rejects(invite(desk.context(), {}), failure);
+  await assert.rejects(revoke(desk.context(), { subject: PEER_ID, keep: false }), failure);
+});
