@@ -1,4 +1,5 @@
 /** `mesh-llm doctor`: what works here, what does not, and what to do about it. */
+import type { StatusSnapshot } from "~/api/ports.ts";
 import { messageOf } from "~/base/errors.ts";
 import { ensureDir, makeTempDir, removeIfAny } from "~/base/io/files.ts";
 import { formatBytes } from "~/base/units.ts";
@@ -7,7 +8,12 @@ import { findRunningNode } from "~/engine/io/run_dir.ts";
 import { API_PORT_DEFAULT } from "~/node/settings.ts";
 import { localModels } from "../compose.ts";
 import type { CommandContext } from "../context.ts";
+import { meshLine } from "../mesh_output.ts";
 import { prepareEngine } from "./engine.ts";
+import { clientOf } from "./running.ts";
+
+/** Whichever the system gives. */
+const ANY_PORT = 0;
 
 /** The result of one check. */
 export interface Finding {
@@ -73,7 +79,10 @@ async function checkPorts(context: CommandContext): Promise<Finding[]> {
   const node = await findRunningNode(context.homeDir);
   if (node !== undefined) {
     const detail = `a node of this home runs, process ${node.pid}`;
-    return [{ what: "ports", isGood: true, detail }];
+    return [
+      { what: "ports", isGood: true, detail },
+      await check("mesh", () => askMesh(context, node.consolePort)),
+    ];
   }
   const apiPort = context.config.port ?? API_PORT_DEFAULT;
   return [
@@ -82,7 +91,41 @@ async function checkPorts(context: CommandContext): Promise<Finding[]> {
       `port ${context.consolePort} (console)`,
       () => checkPort(context.consolePort, "--console"),
     ),
+    await check("peer port", () => checkPeerPort(context.config.bindPort ?? ANY_PORT)),
   ];
+}
+
+/** What the running node knows of its mesh. */
+async function askMesh(context: CommandContext, consolePort: number | undefined): Promise<string> {
+  if (consolePort === undefined) return "the node is starting: ask again soon";
+  const status = await clientOf(context, consolePort).status();
+  return describeMesh(status);
+}
+
+/** Who is there, by which port, and whom this node hears badly. */
+export function describeMesh(status: StatusSnapshot): string {
+  const { peer_port: port, peers } = status;
+  const away = peers.filter(({ state }) => state !== "live").length;
+  return meshLine(status) +
+    (port === null ? "" : `, links on UDP port ${port}`) +
+    (away === 0 ? "" : `; nothing is heard of ${away} of the peers now`);
+}
+
+/** Links between nodes are QUIC: UDP on all addresses. */
+function checkPeerPort(port: number): Promise<string> {
+  const isAny = port === ANY_PORT;
+  try {
+    Deno.listenDatagram({ transport: "udp", hostname: "0.0.0.0", port }).close();
+    return Promise.resolve(
+      isAny ? "UDP can be used, any free one is taken" : `UDP ${port} is free`,
+    );
+  } catch (error) {
+    const reason = messageOf(error);
+    const told = isAny
+      ? `no UDP port can be opened (${reason}): this program may not use the network`
+      : `UDP ${port} cannot be used (${reason}): choose another with --bind-port`;
+    return Promise.reject(new Error(told));
+  }
 }
 
 function checkPort(port: number, flag: string): Promise<string> {

@@ -80,6 +80,7 @@ Deno.test("commands that change or judge say what they did or found", async (t) 
       plain ?? "",
       new RegExp(`a node of this home runs, process ${fake.node.pid}$`, "m"),
     );
+    assert.match(plain ?? "", /^ok +mesh: /m);
     const findings: { isGood: boolean }[] = JSON.parse(json ?? "");
     assert.ok(findings.length >= 5 && findings.every(({ isGood }) => isGood));
   });
@@ -89,6 +90,7 @@ Deno.test("commands that change or judge say what they did or found", async (t) 
     const { code, stdout } = await runProgram(["doctor", "--home", homeDir], env);
     assert.equal(code, 1);
     assert.match(stdout, /^PROBLEM engine: .*"\/nowhere": there is no such folder$/m);
+    assert.match(stdout, /^ok +peer port: UDP can be used/m);
   });
 
   await t.step("drop", async () => {
@@ -107,10 +109,19 @@ Deno.test("commands about a node that does not run say so and end with 1", async
   const port = String(silent.addr.port);
   silent.close();
   const run = (...words: string[]) => runProgram([...words, "--home", home, "--console", port]);
-  const results = await Promise.all([run("status"), run("stop"), run("drop", "tiny")]);
+  const results = await Promise.all([
+    run("status"),
+    run("stop"),
+    run("drop", "tiny"),
+    run("members"),
+    run("invite"),
+    run("join", "a.b.c"),
+    run("revoke", "0123456789"),
+  ]);
   for (const { code, stdout, stderr } of results) {
     assert.deepEqual([code, stdout], [1, ""]);
     assert.match(stderr, /^mesh-llm: [^\n]+\n$/);
+    assert.ok(!stderr.includes("a.b.c"));
   }
   await Deno.remove(home, { recursive: true });
 });
@@ -125,15 +136,19 @@ const WRONG: readonly (readonly [words: readonly string[], told: RegExp])[] = [
   [["engine", "remove"], /install/],
   [["--api-key", "short"], /fewer than 8 characters/],
   [["--listen-all"], /Refusing --listen-all without an API key.*--api-key/],
-  [["--join", "token"], /--join is not available: this version does not support/],
-  [["--client"], /--client is not available/],
-  [["--auto"], /--auto is not available/],
+  [["--join", ""], /--join was given an empty one/],
+  [["--join", "@/nowhere/token"], /Cannot read an invite token from \/nowhere\/token/],
+  [["--client", "--model", "a"], /--client together with --model/],
+  [["--advertise", "0.0.0.0:1"], /Cannot advertise "0\.0\.0\.0:1"/],
+  [["--bind-port", "70000"], /65,?535/],
+  [["revoke", "short"], /at least the first 6 characters/],
+  [["invite", "--role", "admin"], /member/],
+  [["join"], /give one invite token/],
+  [["--auto"], /--auto is not available: this version does not support/],
   [["--split"], /--split is not available/],
   [["--draft", "x.gguf"], /--draft is not available/],
   [["--publish"], /--publish is not available/],
   [["--model", "a", "--model", "b"], /A second --model is not available/],
-  [["members"], /mesh-llm members is not available/],
-  [["invite"], /mesh-llm invite is not available/],
   [["discover"], /mesh-llm discover is not available/],
 ];
 
