@@ -1,0 +1,142 @@
+/** Who has a link with us, how well it is heard, and whom each says it is linked with. */
+import type { Role } from "./credentials.ts";
+import type { NodeId } from "./ids.ts";
+import type { LinkHealth } from "./link_ports.ts";
+import { RateLimit } from "./rate_limit.ts";
+
+/** Control messages of one peer: an honest one sends some ten a second at the worst of times. */
+const MESSAGES = { burst: 512, perSecond: 64 };
+/** Records of one peer: a burst is all that one may have, after that it is changes. */
+const RECORDS = { burst: 1152, perSecond: 64 };
+/** Dials that one peer may ask of others. */
+const DIAL_ME = { burst: 4, perSecond: 1 };
+
+/** What came with a link. */
+export interface NewNeighbour {
+  readonly peer: NodeId;
+  readonly role: Role;
+  readonly session: string;
+  readonly isPunched: boolean;
+  readonly upMs: number;
+  /** Incarnation of its record when the link came up; -1 without one. */
+  readonly incarnation: number;
+}
+
+/** A peer with a link. */
+export interface Neighbour extends NewNeighbour {
+  health: LinkHealth;
+  rttMs: number | undefined;
+  /** Told to go: nothing of it is heard any more. */
+  isClosing: boolean;
+  /** Whom it says it is linked with. Never filled for a client. */
+  readonly paths: ReadonlySet<NodeId>;
+  readonly messages: RateLimit;
+  readonly recordsIn: RateLimit;
+  readonly recordsOut: RateLimit;
+  readonly dialMe: RateLimit;
+}
+
+/** What a neighbour says about its paths. */
+export interface PathNews {
+  readonly reset: boolean;
+  readonly up: readonly NodeId[];
+  readonly down: readonly NodeId[];
+}
+
+interface Entry extends Neighbour {
+  readonly paths: Set<NodeId>;
+}
+
+/** The neighbours. */
+export class Neighbours {
+  readonly #pathsMax: number;
+  readonly #entries = new Map<NodeId, Entry>();
+  /** Who says it is linked with a node. */
+  readonly #claims = new Map<NodeId, Set<Entry>>();
+
+  constructor(pathsPerPeer: number) {
+    this.#pathsMax = pathsPerPeer;
+  }
+
+  get(peer: NodeId): Neighbour | undefined {
+    return this.#entries.get(peer);
+  }
+
+  all(): IterableIterator<Neighbour> {
+    return this.#entries.values();
+  }
+
+  /** Adds a peer, or replaces it: what was said on the old link does not count on the new. */
+  add(news: NewNeighbour): Neighbour {
+    this.remove(news.peer);
+    const entry: Entry = {
+      ...news,
+      health: "live",
+      rttMs: undefined,
+      isClosing: false,
+      paths: new Set(),
+      messages: new RateLimit(MESSAGES),
+      recordsIn: new RateLimit(RECORDS),
+      recordsOut: new RateLimit(RECORDS),
+      dialMe: new RateLimit(DIAL_ME),
+    };
+    this.#entries.set(news.peer, entry);
+    return entry;
+  }
+
+  /** Forgets a peer; returns the nodes that it led to. */
+  remove(peer: NodeId): readonly NodeId[] {
+    const entry = this.#entries.get(peer);
+    if (entry === undefined) return [];
+    this.#entries.delete(peer);
+    const ledTo = [...entry.paths];
+    for (const node of ledTo) this.#unclaim(entry, node);
+    return ledTo;
+  }
+
+  /** Takes what a neighbour says; returns the nodes to which something changed. */
+  setPaths(peer: NodeId, news: PathNews): ReadonlySet<NodeId> {
+    const changed = new Set<NodeId>();
+    const entry = this.#entries.get(peer);
+    if (entry === undefined || entry.role === "client") return changed;
+    const up = new Set(news.up);
+    const gone = news.reset ? [...entry.paths].filter((node) => !up.has(node)) : news.down;
+    for (const node of gone) {
+      if (!entry.paths.has(node)) continue;
+      this.#unclaim(entry, node);
+      changed.add(node);
+    }
+    for (const node of up) {
+      if (entry.paths.has(node) || node === peer || entry.paths.size >= this.#pathsMax) continue;
+      entry.paths.add(node);
+      const claims = this.#claims.get(node) ?? new Set();
+      this.#claims.set(node, claims.add(entry));
+      changed.add(node);
+    }
+    return changed;
+  }
+
+  #unclaim(entry: Entry, node: NodeId): void {
+    entry.paths.delete(node);
+    const claims = this.#claims.get(node);
+    claims?.delete(entry);
+    if (claims?.size === 0) this.#claims.delete(node);
+  }
+
+  /** Live neighbours that say they are linked with `node`, in a steady order. */
+  via(node: NodeId): readonly NodeId[] {
+    const found: NodeId[] = [];
+    for (const entry of this.#claims.get(node) ?? []) if (isLive(entry)) found.push(entry.peer);
+    return found.sort();
+  }
+}
+
+/** Heard lately, and not told to go. */
+export function isLive(neighbour: Neighbour): boolean {
+  return neighbour.health === "live" && !neighbour.isClosing;
+}
+
+/** Counts as a link: live, or not heard for a moment. */
+export function isUsable(neighbour: Neighbour): boolean {
+  return (neighbour.health === "live" || neighbour.health === "suspect") && !neighbour.isClosing;
+}

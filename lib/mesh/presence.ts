@@ -1,0 +1,136 @@
+/**
+ * Which members are here. One is here when we have a link with it, or a live neighbour says that it has. Nobody's
+ * word takes a member away: a neighbour speaks for its own links only.
+ */
+import type { NodeId } from "./ids.ts";
+import type { MemberView } from "./membership_ports.ts";
+import type { MembershipState } from "./membership_state.ts";
+
+/**
+ * How long a member stays, suspect, after its last way was lost by word or by a closed link. A link that fell
+ * silent has waited already. With the 2 s after which a neighbour takes its word back it makes the same 4.5 s.
+ */
+const GRACE_MS = 2_500;
+
+interface Seen {
+  health: "live" | "suspect";
+  isDirect: boolean;
+  /** The neighbours it is reached by, as one text. */
+  via: string;
+  /** When it will be given up. */
+  graceUntilMs: number | undefined;
+}
+
+/** Keeps count of who is here and tells the changes. */
+export class Presence {
+  readonly #state: MembershipState;
+  readonly #here = new Map<NodeId, Seen>();
+  #dueMs = Number.POSITIVE_INFINITY;
+
+  constructor(state: MembershipState) {
+    this.#state = state;
+  }
+
+  /** When the next grace ends. */
+  get dueMs(): number {
+    return this.#dueMs;
+  }
+
+  isHere(node: NodeId): boolean {
+    return this.#here.has(node);
+  }
+
+  /** Looks at the ways to `node` again. */
+  refresh(node: NodeId, nowMs: number): void {
+    if (node === this.#state.self) return;
+    const before = this.#here.get(node);
+    const after = this.#look(node, before, nowMs);
+    if (after === undefined) {
+      if (before !== undefined) this.#lose(node, nowMs);
+      return;
+    }
+    this.#here.set(node, after);
+    if (after.graceUntilMs !== undefined) this.#dueMs = Math.min(this.#dueMs, after.graceUntilMs);
+    const entry = this.#state.store.get(node);
+    if (entry !== undefined) {
+      entry.absentSinceMs = undefined;
+      entry.isMet ||= after.isDirect;
+    }
+    this.#tell(node, before, after);
+  }
+
+  #look(node: NodeId, before: Seen | undefined, nowMs: number): Seen | undefined {
+    const { store } = this.#state;
+    if (store.present(node) === undefined) return undefined;
+    const link = this.#state.directLink(node);
+    const via = this.#state.neighbours.via(node);
+    if (link !== undefined || via.length > 0) {
+      return {
+        health: link === undefined || link.health === "live" ? "live" : "suspect",
+        isDirect: link !== undefined,
+        via: via.join(" "),
+        graceUntilMs: undefined,
+      };
+    }
+    if (before === undefined) return undefined;
+    // Only its own link's silence is proof enough at once, and only when that was the last way.
+    const isSilent = this.#state.neighbours.get(node)?.health === "silent";
+    if (isSilent && before.isDirect) return undefined;
+    const graceUntilMs = before.graceUntilMs ?? nowMs + GRACE_MS;
+    if (nowMs >= graceUntilMs) return undefined;
+    return { health: "suspect", isDirect: false, via: "", graceUntilMs };
+  }
+
+  #tell(node: NodeId, before: Seen | undefined, after: Seen): void {
+    const { emit } = this;
+    if (before === undefined) emit(node, "joined");
+    else if (before.health === "live" && after.health === "suspect") emit(node, "suspect");
+    else if (before.health === "suspect" && after.health === "live") emit(node, "back");
+    else if (before.isDirect !== after.isDirect || before.via !== after.via) emit(node, "rerouted");
+  }
+
+  readonly emit = (node: NodeId, event: "joined" | "suspect" | "back" | "rerouted"): void => {
+    this.#state.emit({ kind: "member", event, node });
+  };
+
+  #lose(node: NodeId, nowMs: number): void {
+    this.#here.delete(node);
+    const entry = this.#state.store.get(node);
+    const hasLeft = this.#state.store.present(node) === undefined;
+    if (entry !== undefined) entry.absentSinceMs = nowMs;
+    this.#state.emit({ kind: "member", event: hasLeft ? "left" : "gone", node });
+  }
+
+  /** Gives up those whose grace is over. */
+  run(nowMs: number): void {
+    if (nowMs < this.#dueMs) return;
+    this.#dueMs = Number.POSITIVE_INFINITY;
+    for (const [node, { graceUntilMs }] of [...this.#here]) {
+      if (graceUntilMs !== undefined) this.refresh(node, nowMs);
+    }
+  }
+
+  /** Everybody who is here, by id. */
+  members(): readonly MemberView[] {
+    const views: MemberView[] = [];
+    for (const node of [...this.#here.keys()].sort()) {
+      const view = this.view(node);
+      if (view !== undefined) views.push(view);
+    }
+    return views;
+  }
+
+  view(node: NodeId): MemberView | undefined {
+    const seen = this.#here.get(node);
+    const record = this.#state.store.present(node);
+    if (seen === undefined || record === undefined) return undefined;
+    return {
+      node,
+      record,
+      health: seen.health,
+      isDirect: seen.isDirect,
+      isPunched: seen.isDirect && this.#state.directLink(node)?.isPunched === true,
+      via: seen.via === "" ? [] : seen.via.split(" "),
+    };
+  }
+}
