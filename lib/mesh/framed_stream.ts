@@ -1,0 +1,222 @@
+/**
+ * One stream of a link: frames both ways, each direction with its END.
+ *
+ * The transport cannot tell an abort from an end, so an end of bytes without END is an abort; and a direction stays
+ * open below its END until the peer's END has come, so that closing it earlier says "cancelled". The transport
+ * takes a stream back only when both directions were read to their end: after END this reads on by itself.
+ */
+import type { Timers } from "../base/clock.ts";
+import { assert, messageOf } from "../base/errors.ts";
+import { joined } from "../base/bytes.ts";
+import { Lane } from "../base/lane.ts";
+import { KIB } from "../base/units.ts";
+import { type PeerStream, StreamBrokenError, type StreamFrame } from "./link_ports.ts";
+import {
+  DATA_BYTES_MAX,
+  dataHeader,
+  endFrame,
+  FRAME_HEADER_BYTES,
+  headFrame,
+  StreamParser,
+} from "./stream_codec.ts";
+import type { ByteStream } from "./transport.ts";
+
+/** Data up to this size is copied behind its header and written at once: a write costs more than the copy. */
+const JOIN_BYTES_MAX = 16 * KIB;
+/** For the peer to close its direction after both ENDs. */
+const LINGER_MS = 10_000;
+
+/** What a stream needs of its link. */
+export interface StreamHost {
+  readonly timers: Timers;
+  /** Bytes came. */
+  heard(): void;
+  /** We gave the stream up: tell the peer. */
+  cancelled(): void;
+  /** The stream is over, whichever way. Called once. */
+  over(): void;
+}
+
+/** {@link PeerStream} over bytes. One read at a time; writes may be made without waiting. */
+export class FramedStream implements PeerStream {
+  readonly #bytes: ByteStream;
+  readonly #host: StreamHost;
+  readonly #parser = new StreamParser();
+  readonly #writes = new Lane();
+  readonly #broken = new AbortController();
+  /** What goes before the first frame that we write. */
+  #prefix: Uint8Array | undefined;
+  #failure: StreamBrokenError | undefined;
+  #isReading = false;
+  #isEndAsked = false;
+  #isEndSent = false;
+  #isEndHeard = false;
+  #isOver = false;
+  #cancelLinger: (() => void) | undefined;
+
+  /** @param prefix written before the first frame, by who opened the stream */
+  constructor(bytes: ByteStream, host: StreamHost, prefix?: Uint8Array) {
+    this.#bytes = bytes;
+    this.#host = host;
+    this.#prefix = prefix;
+  }
+
+  get broken(): AbortSignal {
+    return this.#broken.signal;
+  }
+
+  async read(): Promise<StreamFrame | undefined> {
+    assert(!this.#isReading, "one read at a time on a stream");
+    this.#isReading = true;
+    try {
+      return await this.#read();
+    } finally {
+      this.#isReading = false;
+    }
+  }
+
+  write(frame: StreamFrame): Promise<void> {
+    return this.#writes.run(async () => {
+      assert(!this.#isEndAsked, "nothing is written to a stream after END");
+      const pieces = frame.kind === "head" ? [headFrame(frame.head)] : dataPieces(frame.bytes);
+      for (const piece of pieces) await this.#put(piece);
+    });
+  }
+
+  end(): Promise<void> {
+    return this.#writes.run(async () => {
+      if (this.#isEndAsked) return;
+      this.#isEndAsked = true;
+      await this.#put(endFrame());
+      this.#isEndSent = true;
+      this.#settle();
+    });
+  }
+
+  cancel(): void {
+    if (this.#isOver || this.#isSettled) return;
+    this.#fail("The stream was given up here");
+    this.#host.cancelled();
+    this.#close();
+  }
+
+  /** The peer gave the stream up, or the link ended. */
+  breakOff(reason: string): void {
+    if (this.#isOver) return;
+    const wasSettled = this.#isSettled;
+    this.#fail(reason);
+    if (!wasSettled) this.#broken.abort(this.#failure);
+    this.#close();
+  }
+
+  /** Both ENDs are through: nothing can break any more. */
+  get #isSettled(): boolean {
+    return this.#isEndSent && this.#isEndHeard;
+  }
+
+  async #read(): Promise<StreamFrame | undefined> {
+    for (;;) {
+      if (this.#isEndHeard) return undefined;
+      if (this.#failure !== undefined) throw this.#failure;
+      const piece = this.#nextPiece();
+      if (piece?.kind === "end") {
+        this.#isEndHeard = true;
+        void this.#drain();
+        this.#settle();
+      } else if (piece !== undefined) {
+        return piece;
+      } else {
+        await this.#fill();
+      }
+    }
+  }
+
+  #nextPiece(): ReturnType<StreamParser["next"]> {
+    try {
+      return this.#parser.next();
+    } catch (error) {
+      this.#spoil(error);
+      throw this.#failure;
+    }
+  }
+
+  async #fill(): Promise<void> {
+    const chunk = await this.#bytes.read();
+    if (chunk === undefined) return this.breakOff("The stream was cut off before its end");
+    this.#host.heard();
+    this.#parser.push(chunk);
+  }
+
+  /** After END: nothing may come but the end of bytes; when that comes before our END, the peer has cancelled. */
+  async #drain(): Promise<void> {
+    try {
+      this.#parser.next();
+      for (;;) {
+        const chunk = await this.#bytes.read();
+        if (chunk === undefined) break;
+        this.#parser.push(chunk);
+        this.#parser.next();
+      }
+    } catch (error) {
+      return this.#spoil(error);
+    }
+    // The peer closes when it has our END, which may be before the write of it is told to us.
+    if (this.#isEndAsked) await this.#writes.run(() => {}).catch(() => {});
+    if (!this.#isEndSent) return this.breakOff("The peer gave the stream up");
+    this.#close();
+  }
+
+  /** The peer sent what is no frame: only this stream ends. */
+  #spoil(error: unknown): void {
+    if (this.#isOver) return;
+    this.#host.cancelled();
+    this.breakOff(messageOf(error));
+  }
+
+  async #put(piece: Uint8Array): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    const bytes = this.#prefix === undefined ? piece : joined([this.#prefix, piece]);
+    this.#prefix = undefined;
+    try {
+      await this.#bytes.write(bytes);
+    } catch {
+      this.breakOff("The peer takes no more of the stream");
+    }
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #settle(): void {
+    if (!this.#isSettled || this.#isOver) return;
+    this.#cancelLinger = this.#host.timers.after(LINGER_MS, () => this.#close());
+    this.#bytes.end().catch(() => {});
+  }
+
+  #fail(reason: string): void {
+    this.#failure ??= new StreamBrokenError(reason);
+  }
+
+  #close(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#cancelLinger?.();
+    this.#bytes.abort();
+    this.#host.over();
+  }
+}
+
+/** Data as what is written: header and content, together where that is cheaper. */
+function dataPieces(bytes: Uint8Array): Uint8Array[] {
+  if (bytes.length === 0) return [];
+  if (bytes.length <= JOIN_BYTES_MAX) {
+    const frame = new Uint8Array(FRAME_HEADER_BYTES + bytes.length);
+    frame.set(dataHeader(bytes.length));
+    frame.set(bytes, FRAME_HEADER_BYTES);
+    return [frame];
+  }
+  const pieces: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length; at += DATA_BYTES_MAX) {
+    const part = bytes.subarray(at, at + DATA_BYTES_MAX);
+    pieces.push(dataHeader(part.length), part);
+  }
+  return pieces;
+}
