@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { UserError } from "~/base/errors.ts";
 import { invite, join as joinMesh, members, revoke } from "~/cli/commands/mesh.ts";
 import type { CommandContext } from "~/cli/context.ts";
+import { CommandDesk } from "#support/command_desk.ts";
 import {
   memberOf,
   MESH_ID,
@@ -13,45 +14,39 @@ import {
 } from "#support/managed_node.ts";
 import { ManagementDoor } from "#support/management_door.ts";
 
-/** A command's surroundings: a home with a token, and a node whose door is real. */
+/** A home with the token of a node whose door is real. */
 class Desk implements AsyncDisposable {
-  readonly printed: string[] = [];
-  readonly told: string[] = [];
   readonly door: ManagementDoor;
-  readonly #homeDir: string;
+  readonly #desk: CommandDesk;
 
-  private constructor(door: ManagementDoor, homeDir: string) {
+  private constructor(door: ManagementDoor, desk: CommandDesk) {
     this.door = door;
-    this.#homeDir = homeDir;
+    this.#desk = desk;
   }
 
   static async open(): Promise<Desk> {
-    const homeDir = await Deno.makeTempDir({ prefix: "mesh-llm-desk-" });
-    await Deno.writeTextFile(join(homeDir, "management-token"), TEST_TOKEN, { mode: 0o600 });
-    const desk = new Desk(await ManagementDoor.open({ mesh_id: MESH_ID }), homeDir);
-    desk.door.node.memberList = [selfOf(), memberOf()];
-    return desk;
+    const desk = await CommandDesk.open();
+    await desk.write("management-token", TEST_TOKEN);
+    const door = await ManagementDoor.open({ mesh_id: MESH_ID });
+    door.node.memberList = [selfOf(), memberOf()];
+    return new Desk(door, desk);
+  }
+
+  get printed(): readonly string[] {
+    return this.#desk.printed;
+  }
+
+  get told(): readonly string[] {
+    return this.#desk.told;
   }
 
   context(changes: Partial<CommandContext> = {}): CommandContext {
-    return {
-      env: () => undefined,
-      config: {},
-      homeDir: this.#homeDir,
-      modelsDir: join(this.#homeDir, "models"),
-      consolePort: this.door.port,
-      isJson: false,
-      print: (line) => this.printed.push(line),
-      tell: (line) => this.told.push(line),
-      report: () => {},
-      onSourceFailure: () => {},
-      ...changes,
-    };
+    return this.#desk.context({ consolePort: this.door.port, ...changes });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.door.stop();
-    await Deno.remove(this.#homeDir, { recursive: true });
+    await this.#desk[Symbol.asyncDispose]();
   }
 }
 

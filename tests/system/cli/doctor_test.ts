@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { doctor } from "~/cli/commands/doctor.ts";
+import { CommandDesk } from "#support/command_desk.ts";
+
+/** What doctor says of the peer port of a home with this configuration. */
+async function peerPortLine(bindPort: number | undefined): Promise<string> {
+  await using desk = await CommandDesk.open();
+  await doctor(desk.context({ config: bindPort === undefined ? {} : { bindPort } }));
+  const lines = desk.printed.filter((line) => line.includes("peer port"));
+  assert.equal(lines.length, 1);
+  return lines[0] ?? "";
+}
+
+Deno.test("doctor() says that the peer port of the configuration is taken, and what to do", async () => {
+  const taken = Deno.listenDatagram({ transport: "udp", hostname: "0.0.0.0", port: 0 });
+  const { port } = taken.addr as Deno.NetAddr;
+  try {
+    const line = await peerPortLine(port);
+    assert.match(line, new RegExp(`^PROBLEM peer port: UDP ${port} cannot be used .*--bind-port`));
+  } finally {
+    taken.close();
+  }
+  assert.equal(await peerPortLine(port), `ok      peer port: UDP ${port} is free`);
+});
+
+Deno.test("doctor() leaves the peer port to the system where none is named", async () => {
+  assert.equal(
+    await peerPortLine(undefined),
+    "ok      peer port: UDP can be used, any free one is taken",
+  );
+});
