@@ -38,7 +38,7 @@ export interface CommandContext {
 }
 
 /** Reads the environment of this process. */
-export function processEnv(name: string): string | undefined {
+function processEnv(name: string): string | undefined {
   return Deno.env.get(name);
 }
 

@@ -194,3 +194,48 @@ Deno.test("a node that stops ends its followers with a last comment", async () =
   assert.equal(await reader.next(), undefined);
   await stopped;
 });
+
+/** A node whose join ends only when nobody waits for it any more. */
+class PatientNode extends MemoryNode {
+  readonly asked = Promise.withResolvers<void>();
+  readonly left = Promise.withResolvers<void>();
+
+  override async join(
+    ...[token, { signal }]: Parameters<MemoryNode["join"]>
+  ): ReturnType<MemoryNode["join"]> {
+    if (token === "quick.b.c") return await super.join(token, { signal });
+    signal.addEventListener("abort", () => this.left.resolve());
+    this.asked.resolve();
+    await this.left.promise;
+    throw signal.reason;
+  }
+}
+
+Deno.test("a caller that hangs up while it waits for a join ends it, and the next can join", async () => {
+  const door = new ManagementDoor();
+  const node = new PatientNode();
+  door.node = node;
+  await door.start();
+  try {
+    const headers = { ...MANAGER, "content-type": "application/json" };
+    const join = (token: string, signal?: AbortSignal): Promise<Response> =>
+      fetch(`${door.url}/api/join`, {
+        method: "POST",
+        headers,
+        body: JSON.stringify({ token }),
+        ...(signal === undefined ? {} : { signal }),
+      });
+    const caller = new AbortController();
+    const waiting = join("slow.b.c", caller.signal);
+    await node.asked.promise;
+    const second = await join("quick.b.c");
+    assert.equal((await second.json()).error.code, "conflict");
+    caller.abort();
+    await assert.rejects(waiting);
+    await node.left.promise;
+    const next = await join("quick.b.c");
+    assert.equal((await next.json()).peers, 2);
+  } finally {
+    await door.stop();
+  }
+});
