@@ -6,6 +6,10 @@
 const REQUESTS_MAX = 20;
 const REFRESH_MS = 1000;
 const REOPEN_MS = 3000;
+/** Characters of an id that tables show: what commands print too. */
+const ID_CHARS = 12;
+/** How many rights there are: who has all needs no list. */
+const RIGHTS_ALL = 4;
 const STATES = {
   idle: ["Idle", "", "No model is served here."],
   client: ["Client", "good", "This node uses the mesh and serves nothing itself."],
@@ -152,7 +156,7 @@ function uptimeNow() {
 }
 
 function reachText({ reached, via, address }) {
-  if (via !== null) return `${reached} by ${via.slice(0, 16)}`;
+  if (via !== null) return `${reached} by ${via.slice(0, ID_CHARS)}`;
   return address === null ? reached : `${reached}, ${address}`;
 }
 function servesText({ serving, loading }) {
@@ -196,11 +200,11 @@ function showTables() {
   fill(
     "peers",
     status.peers.map((peer) => [
-      cell(peer.id.slice(0, 16), "name"),
+      cell(peer.id.slice(0, ID_CHARS), "plain"),
       cell(peer.role),
-      cell(peer.rights.join(", ")),
+      cell(peer.rights.length === RIGHTS_ALL ? "everything" : peer.rights.join(", ")),
       cell(peer.state, peer.state === "live" ? "plain" : "bad"),
-      cell(reachText(peer), "plain"),
+      cell(reachText(peer), "name"),
       cell(servesText(peer), "name"),
       cell(gigabytes(peer.vram_gb), "number"),
       cell(roundTrip(peer.rtt_ms), "number"),
