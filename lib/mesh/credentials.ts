@@ -40,6 +40,8 @@ export interface Grant extends PaperBase {
   readonly subject: NodeId;
   /** Serial of the invite that the node came by: who may end that, ends the grant. Undefined for the originator. */
   readonly inviteSerial: string | undefined;
+  /** How the id begins of who had certified the node then ({@link issuerPart}): the grant ends with that one, too. */
+  readonly certifier: string;
 }
 
 /** Where a joiner can begin. */

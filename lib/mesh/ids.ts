@@ -10,6 +10,7 @@ export type MeshId = string;
 const KEY_TEXT = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
 /** Characters of an issuer's id that its serials begin with: 96 bits, so nobody can claim another's. */
 const SERIAL_ISSUER_CHARS = 16;
+const ISSUER_PART_TEXT = /^[A-Za-z0-9_-]{16}$/;
 const SERIAL_TEXT = /^[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]{11}$/;
 
 /**
@@ -57,6 +58,11 @@ export function serialOf(issuer: NodeId | MeshId, random: string): string {
 /** How a serial begins, from the serial or from the id of who signed it. */
 export function issuerPart(serialOrIssuer: string): string {
   return serialOrIssuer.slice(0, SERIAL_ISSUER_CHARS);
+}
+
+/** Whether `value` is written like what {@link issuerPart} gives. */
+export function isIssuerPart(value: unknown): value is string {
+  return typeof value === "string" && ISSUER_PART_TEXT.test(value);
 }
 
 /** Whether `value` is written like a serial. */

@@ -7,7 +7,7 @@
 import type { JsonObject } from "../base/json.ts";
 import { formatAddress } from "./address.ts";
 import type { Certificate, Grant, Invite, PaperBase, Revocation, Revoked } from "./credentials.ts";
-import { isKeyId, isSerial, isSerialOf } from "./ids.ts";
+import { isIssuerPart, isKeyId, isSerial, isSerialOf } from "./ids.ts";
 import { asPeers, asRights, asSerialIfAny, asUnixS } from "./paper_fields.ts";
 
 const DAY_S = 86_400;
@@ -114,9 +114,10 @@ type Readers = {
 const READERS: Readers = {
   "mesh-llm-grant": (payload, base) => {
     const inviteSerial = asSerialIfAny(payload["inv"]);
-    const { sub } = payload;
-    if (!isKeyId(sub) || inviteSerial === "malformed") return "malformed";
-    return base.issuer === base.meshId ? { ...base, subject: sub, inviteSerial } : "scope";
+    const { sub, by } = payload;
+    if (!isKeyId(sub) || !isIssuerPart(by) || inviteSerial === "malformed") return "malformed";
+    if (base.issuer !== base.meshId) return "scope";
+    return { ...base, subject: sub, inviteSerial, certifier: by };
   },
   "mesh-llm-invite": (payload, base) => {
     const rights = asRights(payload["rights"]);
@@ -151,7 +152,11 @@ function readRevoked({ node, closes, serial }: JsonObject): Revoked | "malformed
 type Writers = { readonly [K in PaperKind]: (paper: PaperKinds[K]) => JsonObject };
 
 const WRITERS: Writers = {
-  "mesh-llm-grant": ({ subject, inviteSerial }) => ({ sub: subject, ...invitedBy(inviteSerial) }),
+  "mesh-llm-grant": ({ subject, inviteSerial, certifier }) => ({
+    sub: subject,
+    by: certifier,
+    ...invitedBy(inviteSerial),
+  }),
   "mesh-llm-invite": ({ rights, peers }) => ({
     rights,
     peers: peers.map(({ nodeId, leafHash, addresses }) => ({

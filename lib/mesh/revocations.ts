@@ -5,7 +5,8 @@
  *
  * - a serial ends the paper that has it, and every certificate and grant of those who came by that invite;
  * - a node ends its certificates and its grant, so all that it issued; by the mesh key also everybody who came by one of
- *   its invites, even when others have renewed their certificates since; `closes` ends an invite for new joiners only.
+ *   its invites or got a grant on a certificate by it, even when others have renewed their certificates since;
+ *   `closes` ends an invite for new joiners only.
  *
  * Every book that heard the same revocations holds the same, in whatever order they came: where there are too many,
  * an order decides that all share.
@@ -103,10 +104,12 @@ export class RevocationBook {
   }
 
   /** Why a grant does not count any more; undefined when it does. */
-  judgeGrant({ serial, subject, inviteSerial }: Grant): Refusal | undefined {
+  judgeGrant({ serial, subject, inviteSerial, certifier }: Grant): Refusal | undefined {
     const isOver = this.#isEnded(serial) || this.#isEnded(inviteSerial) ||
-      this.#cameByRevoked(inviteSerial) ||
-      this.#nodes.get(subject)?.some((by) => this.#reaches(by, inviteSerial)) === true;
+      this.#cameByRevoked(inviteSerial) || this.#revokedIssuers.has(certifier) ||
+      this.#nodes.get(subject)?.some((by) =>
+          this.#reaches(by, inviteSerial) || issuerPart(by.issuer) === certifier
+        ) === true;
     return isOver ? revoked("The grant") : undefined;
   }
 
@@ -129,11 +132,13 @@ export class RevocationBook {
   #cameByRevoked(inviteSerial: string | undefined): boolean {
     return inviteSerial !== undefined && this.#revokedIssuers.has(issuerPart(inviteSerial));
   }
-  /** Keeps the `sizeMax` that end last among those that are `meant`. */
+  /** Keeps `sizeMax` of those that are `meant`: serials before nodes, since they end more, then what ends last. */
   #bound(sizeMax: number, meant: (paper: Revocation) => boolean): void {
     const all = this.list().map(({ paper }) => paper).filter(meant);
     if (all.length <= sizeMax) return;
-    all.sort((a, b) => b.expiresUnixS - a.expiresUnixS || (a.serial < b.serial ? -1 : 1));
+    all.sort((a, b) =>
+      rank(a) - rank(b) || b.expiresUnixS - a.expiresUnixS || (a.serial < b.serial ? -1 : 1)
+    );
     for (const { serial } of all.slice(sizeMax)) this.#papers.delete(serial);
   }
 
@@ -157,4 +162,8 @@ export class RevocationBook {
 
 function revoked(what: string): Refusal {
   return refusal("revoked", `${what} was revoked`);
+}
+
+function rank({ revoked: { kind } }: Revocation): number {
+  return kind === "serial" ? 0 : 1;
 }

@@ -1,19 +1,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { withTempHome } from "#support/temp_home.ts";
 import { UserError } from "~/base/errors.ts";
-import { loadNodeKey, makeEphemeralNodeKey } from "~/mesh/io/node_key.ts";
-
-async function withHome(test: (homeDir: string) => Promise<void>): Promise<void> {
-  const parent = await Deno.makeTempDir({ prefix: "mesh-llm-key-" });
-  try {
-    await test(join(parent, "home"));
-  } finally {
-    await Deno.remove(parent, { recursive: true });
-  }
-}
+import { loadNodeKey, makeEphemeralNodeKey, rotateNodeKey } from "~/mesh/io/node_key.ts";
 
 Deno.test("loadNodeKey() makes a key once and finds the same node afterwards", async () => {
-  await withHome(async (homeDir) => {
+  await withTempHome(async (homeDir) => {
     const first = await loadNodeKey(homeDir);
     const again = await loadNodeKey(homeDir);
     assert.match(first.nodeId, /^[\w-]{43}$/);
@@ -24,7 +16,7 @@ Deno.test("loadNodeKey() makes a key once and finds the same node afterwards", a
 });
 
 Deno.test("loadNodeKey() gives a key whose signatures the node id verifies", async () => {
-  await withHome(async (homeDir) => {
+  await withTempHome(async (homeDir) => {
     await loadNodeKey(homeDir);
     const { nodeId, privateKey } = await loadNodeKey(homeDir);
     const text = new TextEncoder().encode("it is me");
@@ -36,7 +28,7 @@ Deno.test("loadNodeKey() gives a key whose signatures the node id verifies", asy
 });
 
 Deno.test("loadNodeKey() refuses a file that is no key, or that is far too large", async () => {
-  await withHome(async (homeDir) => {
+  await withTempHome(async (homeDir) => {
     await Deno.mkdir(homeDir);
     const path = join(homeDir, "key");
     const wrong = [
@@ -55,7 +47,7 @@ Deno.test("loadNodeKey() refuses a file that is no key, or that is far too large
 });
 
 Deno.test("loadNodeKey() refuses a key that others can read, and says how to mend it", async () => {
-  await withHome(async (homeDir) => {
+  await withTempHome(async (homeDir) => {
     await loadNodeKey(homeDir);
     await Deno.chmod(join(homeDir, "key"), 0o644);
     await assert.rejects(loadNodeKey(homeDir), /mode 644, wanted 600.*chmod 600/);
@@ -65,4 +57,15 @@ Deno.test("loadNodeKey() refuses a key that others can read, and says how to men
 Deno.test("makeEphemeralNodeKey() is another node each time and writes nothing", async () => {
   const [one, other] = [await makeEphemeralNodeKey(), await makeEphemeralNodeKey()];
   assert.notEqual(one.nodeId, other.nodeId);
+});
+
+Deno.test("rotateNodeKey() makes the home another node for good", async () => {
+  await withTempHome(async (homeDir) => {
+    const before = await loadNodeKey(homeDir);
+    const { nodeId } = await rotateNodeKey(homeDir);
+    assert.notEqual(nodeId, before.nodeId);
+    assert.equal((await loadNodeKey(homeDir)).nodeId, nodeId);
+    const { mode } = await Deno.stat(join(homeDir, "key"));
+    assert.equal((mode ?? 0) & 0o777, 0o600);
+  });
 });
