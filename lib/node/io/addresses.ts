@@ -1,8 +1,8 @@
 /** Addresses of this machine, and of names that the user advertises. */
 import { lookup } from "node:dns/promises";
-import { isIP } from "node:net";
 import { messageOf, UserError } from "~/base/errors.ts";
-import { parseAddress, type PeerAddress } from "~/mesh/address.ts";
+import { formatAddress, parseAddress, type PeerAddress } from "~/mesh/address.ts";
+import { parseAdvertised } from "../advertise.ts";
 
 /** How long a name server may take. */
 const RESOLVE_MS_MAX = 5_000;
@@ -14,24 +14,20 @@ export function interfaceAddresses(): readonly string[] {
 }
 
 /**
- * Reads `--advertise HOST[:PORT]`; names are looked up once, at the start.
+ * Addresses of `--advertise HOST[:PORT]`; names are looked up once, at the start.
  *
- * @param port taken where the text names none
+ * @param boundPort taken where the text names none
  * @throws {UserError} when it is no address, or the name means nothing
  */
-export async function resolveAdvertised(text: string, port: number): Promise<PeerAddress[]> {
-  const parts = /^(?:\[([^\]]+)\]|([^:\s]+))(?::([0-9]{1,5}))?$/.exec(text);
-  const bare = isIP(text) === 6 ? text : undefined;
-  const host = bare ?? parts?.[1] ?? parts?.[2];
-  if (host === undefined) throw unusable(text, "it must be HOST or HOST:PORT");
-  const portText = bare === undefined ? parts?.[3] ?? String(port) : String(port);
-  const ips = isIP(host) === 0 ? await lookUp(host, text) : [host];
-  const addresses = ips.map((ip) =>
-    parseAddress(isIP(ip) === 6 ? `[${ip}]:${portText}` : `${ip}:${portText}`)
-  );
-  const usable = addresses.filter((address) => address !== undefined);
-  if (usable.length === 0) throw unusable(text, "nobody can dial that");
-  return usable;
+export async function resolveAdvertised(text: string, boundPort: number): Promise<PeerAddress[]> {
+  const given = parseAdvertised(text);
+  if (given === undefined) throw unusable(text, "it must be HOST or HOST:PORT");
+  const { host, isName, port = boundPort } = given;
+  const ips = isName ? await lookUp(host, text) : [host];
+  const addresses = ips.map((ip) => parseAddress(formatAddress({ ip, port })))
+    .filter((address) => address !== undefined);
+  if (addresses.length === 0) throw unusable(text, "nobody can dial that");
+  return addresses;
 }
 
 async function lookUp(host: string, text: string): Promise<string[]> {

@@ -1,0 +1,119 @@
+/**
+ * The ways to other members: over their own link, or over one neighbour that passes requests on. Each way is one
+ * upstream that lives as long as the way does, so that what runs on it is counted in one place.
+ */
+import type { NodeId } from "~/mesh/ids.ts";
+import { type Link, LinkClosedError, type LinkHealth, type PeerStream } from "~/mesh/link_ports.ts";
+import type { MemberView } from "~/mesh/membership_ports.ts";
+import { PeerUpstream } from "~/proxy/peer_upstream.ts";
+import type { RelayWay } from "~/proxy/peer_relay.ts";
+import type { RemoteHost } from "../mesh_routing.ts";
+
+/** What the ways are read from. */
+export interface MemberWaysOptions {
+  readonly members: () => readonly MemberView[];
+  readonly link: (peer: NodeId) => Link | undefined;
+  /** A request goes to a member over somebody else: a link of its own would be better. */
+  readonly wantDirect: (peer: NodeId) => void;
+}
+
+/** Where requests can be sent in the mesh. */
+export class MemberWays {
+  readonly #options: MemberWaysOptions;
+  /** By node and the neighbour that passes on, if any. */
+  readonly #upstreams = new Map<string, PeerUpstream>();
+  readonly #listeners = new Map<NodeId, Set<() => void>>();
+
+  constructor(options: MemberWaysOptions) {
+    this.#options = options;
+  }
+
+  /** Members that serve something or are about to, with the way to each. */
+  remotes(): readonly RemoteHost[] {
+    const used = new Set<string>();
+    const hosts = this.#options.members().flatMap((member) => {
+      const { serving, loading } = member.record.record;
+      if (serving.length === 0 && loading.length === 0) return [];
+      const host = this.#hostOf(member, used);
+      return host === undefined ? [] : [host];
+    });
+    for (const key of this.#upstreams.keys()) if (!used.has(key)) this.#upstreams.delete(key);
+    return hosts;
+  }
+
+  /** The way for requests that are passed on: a live link of our own, nothing else. */
+  wayTo(peer: NodeId): RelayWay | undefined {
+    const link = this.#options.link(peer);
+    if (link === undefined || link.health !== "live") return undefined;
+    return {
+      openStream: () => link.openStream(),
+      onSuspect: (listener) => this.#watch(peer, listener),
+    };
+  }
+
+  /** A link changed its health, or is gone. */
+  onHealth(peer: NodeId, health: LinkHealth): void {
+    if (health === "live") return;
+    for (const listener of [...this.#listeners.get(peer) ?? []]) listener();
+  }
+
+  #hostOf(member: MemberView, used: Set<string>): RemoteHost | undefined {
+    const { node, record, health } = member;
+    // The neighbour that answers soonest passes on.
+    const via = member.isDirect ? undefined : this.#nearest(member.via);
+    if (!member.isDirect && via === undefined) return undefined;
+    const key = via === undefined ? node : `${node} ${via}`;
+    used.add(key);
+    const upstream = this.#upstreams.get(key) ?? this.#upstreamOf(node, via);
+    this.#upstreams.set(key, upstream);
+    return {
+      nodeId: node,
+      serving: record.record.serving,
+      loading: record.record.loading,
+      upstream,
+      rttMs: this.#options.link(via ?? node)?.rttMs,
+      isSuspect: health === "suspect",
+    };
+  }
+
+  #nearest(via: readonly NodeId[]): NodeId | undefined {
+    const rtt = (peer: NodeId): number => this.#options.link(peer)?.rttMs ?? Infinity;
+    return [...via].sort((a, b) => rtt(a) - rtt(b))[0];
+  }
+
+  #upstreamOf(node: NodeId, via: NodeId | undefined): PeerUpstream {
+    const next = via ?? node;
+    return new PeerUpstream({
+      nodeId: node,
+      isRelayed: via !== undefined,
+      openStream: () => this.#open(node, next),
+      onSuspect: (listener) => this.#watch(next, listener),
+    });
+  }
+
+  #open(node: NodeId, next: NodeId): Promise<PeerStream> {
+    if (node !== next) this.#options.wantDirect(node);
+    const link = this.#options.link(next);
+    if (link === undefined) return Promise.reject(new LinkClosedError("The link is gone"));
+    return link.openStream();
+  }
+
+  #watch(peer: NodeId, listener: () => void): () => void {
+    const link = this.#options.link(peer);
+    if (link === undefined || link.health !== "live") {
+      listener();
+      return () => {};
+    }
+    const listeners = this.#listeners.get(peer) ?? new Set();
+    this.#listeners.set(peer, listeners);
+    // Wrapped: one function may watch twice.
+    const own = (): void => listener();
+    listeners.add(own);
+    return () => {
+      listeners.delete(own);
+      if (listeners.size === 0 && this.#listeners.get(peer) === listeners) {
+        this.#listeners.delete(peer);
+      }
+    };
+  }
+}

@@ -1,0 +1,352 @@
+/**
+ * This node's life in one mesh: its papers, its links, what it says about itself, and the ways to the others. Made anew
+ * for each mesh that the node is in.
+ */
+import { UserError } from "~/base/errors.ts";
+import type { Clock, Timers } from "~/base/clock.ts";
+import type { Rng, SecretSource } from "~/base/rng.ts";
+import type { PeerAddress } from "~/mesh/address.ts";
+import type { MeshAuthority } from "~/mesh/authority.ts";
+import type { BootstrapPeer, Invite, Right, Role, Signed } from "~/mesh/credentials.ts";
+import { type LinkContext, RefusedError } from "~/mesh/handshake.ts";
+import type { NodeId } from "~/mesh/ids.ts";
+import type { Link, PeerStream } from "~/mesh/link_ports.ts";
+import { acceptLink, dialLink } from "~/mesh/make_link.ts";
+import type { MemberEvent } from "~/mesh/membership_ports.ts";
+import { decodeRecord, encodeRecord, RECORD_JWS_CHARS_MAX } from "~/mesh/record_codec.ts";
+import { peekPayload, type Signer, type Verifier } from "~/mesh/signing.ts";
+import type { Transport } from "~/mesh/transport.ts";
+import type { UnprovenGate } from "~/mesh/unproven.ts";
+import { PROTOCOL_VERSION } from "~/mesh/wire.ts";
+import { ownAddresses } from "./addresses.ts";
+import { RaceLostError, raceWays } from "./dial_race.ts";
+import type { LinkMaker } from "./link_table.ts";
+import { MemberWays } from "./member_ways.ts";
+import { MeshSession } from "./mesh_session.ts";
+import type { OwnFacts } from "./own_record.ts";
+import { OwnVoice } from "./own_voice.ts";
+import { PaperFlows } from "./paper_flows.ts";
+import { RecordDesk } from "./record_desk.ts";
+
+/** Peers of a token that are tried before the ones before have answered: each has several addresses. */
+const JOIN_STAGGER_MS = 500;
+/** For all peers of a token. */
+const JOIN_MS_MAX = 15_000;
+/** Peers named in an invite. */
+const INVITE_PEERS_MAX = 4;
+
+/** What this node is, in whatever mesh. */
+export interface LifeSelf {
+  readonly nodeId: NodeId;
+  readonly session: string;
+  readonly version: string;
+  readonly role: Role;
+}
+
+/** What a record says beyond who and where the node is. */
+export type LocalFacts = Pick<OwnFacts, "engine" | "offeredBytes" | "models" | "slot">;
+
+/** What a life tells the node. */
+export interface LifeEvents {
+  member(event: MemberEvent, node: NodeId): void;
+  stream(link: Link, stream: PeerStream): void;
+  /** Papers, peers or the own place changed: to be kept and shown. */
+  changed(): void;
+  expelled(why: string): void;
+  clash(): void;
+}
+
+/** What a life is made of. */
+export interface MeshLifeParts {
+  readonly self: LifeSelf;
+  readonly authority: MeshAuthority;
+  readonly signer: Signer;
+  readonly verifier: Verifier;
+  readonly transport: Transport;
+  readonly gate: UnprovenGate;
+  readonly secrets: SecretSource;
+  readonly rng: Rng;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly advertised: readonly PeerAddress[];
+  readonly interfaces: () => readonly string[];
+  readonly facts: () => LocalFacts;
+  /** Unix milliseconds of the start of the process. */
+  readonly startedUnixMs: number;
+  readonly events: LifeEvents;
+}
+
+/** A node in a mesh. */
+export class MeshLife {
+  readonly authority: MeshAuthority;
+  readonly session: MeshSession;
+  readonly voice: OwnVoice;
+  readonly flows: PaperFlows;
+  readonly ways: MemberWays;
+  readonly #parts: MeshLifeParts;
+  /** The invite of each peer that is dialled to join. */
+  readonly #joining = new Map<NodeId, string>();
+  #isLeaving = false;
+  /** Somebody reached this node without being dialled. */
+  #wasReached = false;
+
+  constructor(parts: MeshLifeParts) {
+    this.#parts = parts;
+    this.authority = parts.authority;
+    this.session = this.#makeSession();
+    this.ways = new MemberWays({
+      members: () => this.session.members(),
+      link: (peer) => this.session.table.get(peer),
+      wantDirect: (peer) => this.session.tell({ kind: "want_direct", peer }),
+    });
+    this.voice = this.#makeVoice();
+    this.flows = new PaperFlows({
+      self: parts.self.nodeId,
+      authority: parts.authority,
+      session: this.session,
+      timers: parts.timers,
+      changed: () => {
+        this.voice.changed();
+        parts.events.changed();
+      },
+      expelled: parts.events.expelled,
+    });
+  }
+
+  /** Begins to speak, once there is a certificate; resolves when the first record is out. */
+  async begin(): Promise<void> {
+    const serials = this.authority.revocationSerials();
+    if (serials.length > 0) this.session.tell({ kind: "revocations", from: undefined, serials });
+    await this.voice.speak();
+    this.session.tell({ kind: "tick" });
+  }
+
+  /** Where this node can be dialled, best first. */
+  addresses(): readonly PeerAddress[] {
+    const { advertised, interfaces, transport } = this.#parts;
+    return ownAddresses({
+      advertised,
+      interfaces: interfaces(),
+      observed: this.session.table.all().map(({ observedAddress }) => observedAddress),
+      port: transport.port,
+    });
+  }
+
+  /**
+   * Comes in by an invite: dials its peers until one admits this node.
+   *
+   * @throws {UserError} with one sentence that says why not
+   */
+  async join(invite: Signed<Invite>, signal: AbortSignal): Promise<void> {
+    const { timers } = this.#parts;
+    const peers = invite.paper.peers.filter(({ nodeId }) => nodeId !== this.#parts.self.nodeId);
+    for (const { nodeId } of peers) this.#joining.set(nodeId, invite.jws);
+    try {
+      await raceWays<BootstrapPeer, Link>({
+        ways: peers,
+        attempt: ({ nodeId, leafHash, addresses }) =>
+          this.session.table.dial({ peer: nodeId, leafHash, addresses }),
+        // One admission is enough, and a second link does no harm.
+        discard: () => {},
+        nameOf: ({ nodeId }) => nodeId.slice(0, 8),
+        timers,
+        staggerMs: JOIN_STAGGER_MS,
+        limitMs: JOIN_MS_MAX,
+        signal,
+      });
+    } catch (error) {
+      throw joinFailure(error, peers.length);
+    } finally {
+      this.#joining.clear();
+    }
+  }
+
+  /** Peers to name in an invite: this node first, then members who may invite and can be dialled. */
+  bootstrapPeers(): readonly BootstrapPeer[] {
+    const { self, transport } = this.#parts;
+    const own = { nodeId: self.nodeId, leafHash: transport.leafHash, addresses: this.addresses() };
+    const others = this.session.members().flatMap(({ record: { record, certificate } }) => {
+      const mayInvite = certificate.paper.rights.includes("invite");
+      const { node, leafHash, addresses } = record;
+      return mayInvite && record.dialable !== "no" ? [{ nodeId: node, leafHash, addresses }] : [];
+    });
+    return [own, ...others].slice(0, INVITE_PEERS_MAX);
+  }
+
+  /**
+   * Makes an invite.
+   *
+   * @throws {UserError} when this node may not invite
+   */
+  makeInvite(rights: readonly Right[], expiresInMs?: number): Promise<Signed<Invite>> {
+    return this.authority.makeInvite({
+      rights,
+      peers: this.bootstrapPeers(),
+      ...(expiresInMs === undefined ? {} : { expiresInMs }),
+    });
+  }
+
+  /** Says goodbye, then ends all links. */
+  async leave(): Promise<void> {
+    if (this.#isLeaving) return;
+    this.#isLeaving = true;
+    await this.voice.speak();
+    this.close("leaving");
+  }
+
+  /** Ends at once. */
+  close(reason: string): void {
+    this.voice.close();
+    this.flows.close();
+    this.session.close(reason);
+  }
+
+  #makeSession(): MeshSession {
+    const { self, authority, transport, clock, timers, rng, events } = this.#parts;
+    return new MeshSession({
+      meshId: authority.meshId,
+      self: self.nodeId,
+      role: self.role,
+      transport,
+      maker: this.#linkMaker(),
+      desk: (session) => this.#makeDesk(session),
+      revocationPapers: (serials) => {
+        const wanted = new Set(serials);
+        const others = authority.revocationSerials().filter((serial) => !wanted.has(serial));
+        return authority.revocationsBeyond(others);
+      },
+      events: {
+        member: events.member,
+        stream: events.stream,
+        linkUp: (link) => this.#onLinkUp(link),
+        linkDown: (link) => {
+          this.ways.onHealth(link.peer.nodeId, "closed");
+          events.changed();
+        },
+        health: (link, health) => this.ways.onHealth(link.peer.nodeId, health),
+        paper: (link, message) => this.flows.onMessage(link, message),
+        outrun: (incarnation) => void this.voice.outrun(incarnation),
+        clash: events.clash,
+      },
+      clock,
+      timers,
+      rng,
+    });
+  }
+
+  #makeDesk(session: MeshSession): RecordDesk {
+    const { authority, verifier } = this.#parts;
+    return new RecordDesk({
+      peek: (jws) => peekPayload(jws, RECORD_JWS_CHARS_MAX),
+      verify: (jws, id) => verifier.verify(jws, { type: "mesh-llm-record", id }),
+      read: decodeRecord,
+      checkCertificate: (jws, node) => authority.checkCertificate(jws, node),
+      judge: (from, mark) => session.judge(from, mark),
+      deliver: (from, records) => session.deliver(from, records),
+    });
+  }
+
+  #makeVoice(): OwnVoice {
+    const { self, signer, timers, startedUnixMs } = this.#parts;
+    return new OwnVoice({
+      facts: () => this.#ownFacts(),
+      // A client is in nobody's list: it says nothing.
+      certificate: () => self.role === "client" ? undefined : this.authority.certificate,
+      sign: (record, certificateJws) =>
+        signer.sign("mesh-llm-record", encodeRecord(record, certificateJws)),
+      publish: (record) => this.session.tell({ kind: "self", record }),
+      timers,
+      startedUnixMs,
+    });
+  }
+
+  #ownFacts(): OwnFacts {
+    const { self, transport, facts } = this.#parts;
+    return {
+      node: self.nodeId,
+      session: self.session,
+      version: self.version,
+      protocol: PROTOCOL_VERSION,
+      leafHash: transport.leafHash,
+      addresses: this.addresses(),
+      dialable: this.#wasReached ? "yes" : "unknown",
+      isLeaving: this.#isLeaving,
+      ...facts(),
+    };
+  }
+
+  #linkMaker(): LinkMaker {
+    const { gate } = this.#parts;
+    const context = this.#linkContext();
+    return {
+      accept: (connection) => acceptLink(connection, { context, gate }),
+      dial: async (connection, expected, signal) => {
+        // Who has a certificate that holds needs no invite any more.
+        const invite = this.authority.certificate === undefined
+          ? this.#joining.get(expected)
+          : undefined;
+        const { link, issued } = await dialLink(connection, { context, expected, invite, signal });
+        if (issued !== undefined) await this.#takeIssued(link, issued);
+        return link;
+      },
+    };
+  }
+
+  async #takeIssued(link: Link, issued: string): Promise<void> {
+    const taken = await this.authority.takeCertificate(issued);
+    if (typeof taken === "string") return;
+    link.close("certificate");
+    throw new RefusedError(taken.code, taken.message);
+  }
+
+  #linkContext(): LinkContext {
+    const { self, authority, signer, verifier, secrets, clock, timers } = this.#parts;
+    return {
+      meshId: () => authority.meshId,
+      self,
+      certificateJws: () => authority.certificate?.jws,
+      signer,
+      verifier,
+      papers: {
+        checkCertificate: (jws, node) => authority.checkCertificate(jws, node),
+        admit: (jws, joiner) => authority.admit(jws, joiner),
+      },
+      secrets,
+      clock,
+      timers,
+    };
+  }
+
+  #onLinkUp(link: Link): void {
+    if (!link.isDialer && link.peer.role === "member") this.#wasReached = true;
+    const observed = ownAddresses({
+      advertised: this.#parts.advertised,
+      interfaces: [],
+      observed: this.session.table.all().map(({ observedAddress }) => observedAddress),
+      port: this.#parts.transport.port,
+    });
+    this.session.tell({ kind: "observed", addresses: observed });
+    this.flows.onLinkUp(link);
+    this.voice.changed();
+    this.#parts.events.changed();
+  }
+}
+
+/** One sentence for the person: what the issuer said, or that nobody could be reached. */
+function joinFailure(error: unknown, peerCount: number): UserError {
+  if (!(error instanceof RaceLostError)) throw error;
+  const refused = refusalsIn(error).find(({ byPeer }) => byPeer) ??
+    refusalsIn(error).find(({ code }) => !["lost", "timeout", "protocol"].includes(code));
+  if (refused !== undefined) {
+    return new UserError(`Cannot join: ${refused.message}`, { cause: error });
+  }
+  const who = peerCount === 1 ? "the one peer" : `any of the ${peerCount} peers`;
+  return new UserError(`Cannot join: cannot reach ${who} of the token (${error.message})`, {
+    cause: error,
+  });
+}
+
+function refusalsIn(error: unknown): readonly RefusedError[] {
+  if (error instanceof RefusedError) return [error];
+  return error instanceof RaceLostError ? error.causes.flatMap(refusalsIn) : [];
+}

@@ -1,0 +1,314 @@
+/**
+ * One mesh, as long as this node is in it: drives the membership machine and does what it says. Owns the machine, its
+ * one timer, the links and the desk of records; inputs are handled one after another, in the order they came.
+ */
+import { getLogger } from "@logtape/logtape";
+import type { CancelTimer, Clock, Timers } from "~/base/clock.ts";
+import type { Rng } from "~/base/rng.ts";
+import type { ControlMessage, RecordMark } from "~/mesh/control.ts";
+import type { Role } from "~/mesh/credentials.ts";
+import { RefusedError } from "~/mesh/handshake.ts";
+import type { MeshId, NodeId } from "~/mesh/ids.ts";
+import { shortId } from "~/mesh/ids.ts";
+import type { Link, LinkEnd, LinkHealth, PeerStream } from "~/mesh/link_ports.ts";
+import { Membership } from "~/mesh/membership.ts";
+import type {
+  DialOutcome,
+  MemberEvent,
+  MemberView,
+  MeshEffect,
+  MeshInput,
+  MeshMessage,
+  RecordVerdict,
+} from "~/mesh/membership_ports.ts";
+import type { SignedRecord } from "~/mesh/record.ts";
+import type { Transport } from "~/mesh/transport.ts";
+import { RaceLostError } from "./dial_race.ts";
+import { type DialTarget, type LinkMaker, LinkTable } from "./link_table.ts";
+import type { RecordDesk } from "./record_desk.ts";
+
+const log = getLogger(["mesh-llm", "mesh"]);
+
+/** Between two looks at the round trips of links. */
+const RTT_LOOK_MS = 5_000;
+
+/** What a session tells the node. */
+export interface SessionEvents {
+  member(event: MemberEvent, node: NodeId): void;
+  stream(link: Link, stream: PeerStream): void;
+  linkUp(link: Link): void;
+  linkDown(link: Link, end: LinkEnd): void;
+  health(link: Link, health: LinkHealth): void;
+  /** Papers: revocations, grants, renewals. */
+  paper(link: Link, message: PaperMessage): void;
+  /** Somebody has a newer record of this node. */
+  outrun(incarnation: number): void;
+  /** Another process runs with this node's key. */
+  clash(): void;
+}
+
+/** Control messages about papers. */
+export type PaperMessage = Extract<
+  ControlMessage,
+  { readonly t: "revocations" | "grant" | "renew" | "renewed" }
+>;
+
+/** What a session works with. */
+export interface MeshSessionOptions {
+  readonly meshId: MeshId;
+  readonly self: NodeId;
+  readonly role: Role;
+  readonly transport: Pick<Transport, "dial">;
+  readonly maker: LinkMaker;
+  readonly desk: (session: MeshSession) => RecordDesk;
+  /** Revocations by serial, as they travel. */
+  readonly revocationPapers: (serials: readonly string[]) => readonly string[];
+  readonly events: SessionEvents;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly rng: Rng;
+}
+
+/** A mesh that this node is in. */
+export class MeshSession {
+  readonly meshId: MeshId;
+  readonly table: LinkTable;
+  readonly #options: MeshSessionOptions;
+  readonly #machine: Membership;
+  readonly #desk: RecordDesk;
+  readonly #inbox: MeshInput[] = [];
+  readonly #settling = new Set<() => void>();
+  /** What a first neighbour has told: whom it is linked with, and their records. */
+  readonly #heard = { paths: false, records: false };
+  #isHandling = false;
+  #isClosed = false;
+  #wake: { readonly atMs: number; readonly cancel: CancelTimer } | undefined;
+  #rttLook: CancelTimer | undefined;
+
+  constructor(options: MeshSessionOptions) {
+    const { self, role, rng, transport, maker, timers } = options;
+    this.meshId = options.meshId;
+    this.#options = options;
+    this.#machine = new Membership({ self, role, rng });
+    this.#desk = options.desk(this);
+    this.table = new LinkTable({
+      self,
+      transport,
+      maker,
+      timers,
+      events: {
+        up: (link) => this.#onUp(link),
+        message: (link, message) => this.#onMessage(link, message),
+        stream: (link, stream) => options.events.stream(link, stream),
+        health: (link, health) => this.#onHealth(link, health),
+        down: (link, end) => this.#onDown(link, end),
+      },
+    });
+    this.#lookAtRtts();
+  }
+
+  /** Members that are here, this node not counted. */
+  members(): readonly MemberView[] {
+    return this.#machine.members();
+  }
+
+  /** One member, when it is here. */
+  member(node: NodeId): MemberView | undefined {
+    return this.#machine.member(node);
+  }
+
+  /** Clients that hang on this node. */
+  clients(): readonly NodeId[] {
+    return this.#machine.clients();
+  }
+
+  /** Records to find the mesh again by, after a restart. */
+  records(): readonly SignedRecord[] {
+    return this.#machine.records();
+  }
+
+  /** Whether a record is worth checking; what was kept from an earlier start always is. */
+  judge(from: NodeId | undefined, mark: RecordMark): RecordVerdict {
+    if (from === undefined) return "news";
+    return this.#machine.judge(from, mark, this.#options.clock.nowMs());
+  }
+
+  /** Hands something to the machine, and does what follows. */
+  tell(input: MeshInput): void {
+    if (this.#isClosed) return;
+    this.#inbox.push(input);
+    if (this.#isHandling) return;
+    this.#isHandling = true;
+    try {
+      for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) {
+        for (const effect of this.#machine.handle(next, this.#options.clock.nowMs())) {
+          this.#act(effect);
+        }
+      }
+    } finally {
+      this.#isHandling = false;
+      this.#setTimer();
+    }
+  }
+
+  /** Reads records that were kept from an earlier start. */
+  recall(records: readonly string[]): void {
+    this.#desk.take(undefined, records);
+  }
+
+  /** Records that hold came in. */
+  deliver(from: NodeId | undefined, records: readonly SignedRecord[]): void {
+    this.tell({ kind: "records", from, records });
+    if (from !== undefined) this.#hear("records");
+  }
+
+  /**
+   * Waits until a neighbour has told whom it is linked with and sent records, or `limitMs` milliseconds have passed:
+   * then `members()` is what the mesh is, as far as one can know so soon.
+   */
+  settled(limitMs: number): Promise<void> {
+    if (this.#heard.paths && this.#heard.records) return Promise.resolve();
+    return new Promise((resolve) => {
+      const finish = (): void => {
+        cancel();
+        this.#settling.delete(finish);
+        resolve();
+      };
+      const cancel = this.#options.timers.after(limitMs, finish);
+      this.#settling.add(finish);
+    });
+  }
+
+  /** Dials outside of what the machine wants: to join. The link counts like any other. */
+  async dial(target: DialTarget): Promise<Link> {
+    return await this.table.dial(target);
+  }
+
+  /** Leaves: links end with the reason, nothing more is done. */
+  close(reason: string): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#wake?.cancel();
+    this.#rttLook?.();
+    this.table.close(reason);
+  }
+
+  #act(effect: MeshEffect): void {
+    const { events, revocationPapers } = this.#options;
+    switch (effect.kind) {
+      case "send":
+        this.table.get(effect.to)?.send(effect.message);
+        break;
+      case "send_revocations": {
+        const papers = revocationPapers(effect.serials);
+        if (papers.length > 0) this.table.get(effect.to)?.send({ t: "revocations", papers });
+        break;
+      }
+      case "dial":
+        void this.#dialFor(effect);
+        break;
+      case "close":
+        this.table.drop(effect.peer, effect.reason);
+        break;
+      case "member":
+        log.debug("{node} {event}", { node: shortId(effect.node), event: effect.event });
+        events.member(effect.event, effect.node);
+        break;
+      case "outrun":
+        events.outrun(effect.incarnation);
+        break;
+      case "clash":
+        events.clash();
+        break;
+    }
+  }
+
+  async #dialFor(target: DialTarget): Promise<void> {
+    const outcome = await this.table.dial(target).then((): DialOutcome => "up", (error) => {
+      log.debug("Cannot reach {peer}: {reason}", {
+        peer: shortId(target.peer),
+        reason: (error as Error).message,
+      });
+      return wasRefused(error) ? "refused" : "failed";
+    });
+    this.tell({ kind: "dialed", peer: target.peer, outcome });
+  }
+
+  #onUp(link: Link): void {
+    const { nodeId: peer, role, session } = link.peer;
+    this.tell({ kind: "link_up", peer, role, session, isDialer: link.isDialer });
+    this.#options.events.linkUp(link);
+  }
+
+  #onHealth(link: Link, health: LinkHealth): void {
+    this.tell({ kind: "health", peer: link.peer.nodeId, health });
+    this.#options.events.health(link, health);
+  }
+
+  #onDown(link: Link, end: LinkEnd): void {
+    this.#desk.forget(link.peer.nodeId);
+    this.tell({ kind: "health", peer: link.peer.nodeId, health: "closed" });
+    this.#options.events.linkDown(link, end);
+  }
+
+  #onMessage(link: Link, message: ControlMessage): void {
+    const from = link.peer.nodeId;
+    switch (message.t) {
+      case "records":
+        return this.#desk.take(from, message.records);
+      case "revocations":
+      case "grant":
+      case "renew":
+      case "renewed":
+        return this.#options.events.paper(link, message);
+      case "digest":
+      case "want":
+      case "paths":
+      case "dial_me":
+        this.tell({ kind: "message", from, message: message satisfies MeshMessage });
+        if (message.t === "paths") this.#hear("paths");
+        return;
+      default:
+        // Pings and the like are the link's own.
+        return;
+    }
+  }
+
+  #hear(what: "paths" | "records"): void {
+    this.#heard[what] = true;
+    if (!this.#heard.paths || !this.#heard.records) return;
+    for (const finish of [...this.#settling]) finish();
+  }
+
+  #setTimer(): void {
+    const atMs = this.#machine.wakeAtMs;
+    if (this.#wake?.atMs === atMs) return;
+    this.#wake?.cancel();
+    this.#wake = undefined;
+    if (!Number.isFinite(atMs) || this.#isClosed) return;
+    const cancel = this.#options.timers.after(
+      Math.max(0, atMs - this.#options.clock.nowMs()),
+      () => {
+        this.#wake = undefined;
+        this.tell({ kind: "tick" });
+      },
+    );
+    this.#wake = { atMs, cancel };
+  }
+
+  #lookAtRtts(): void {
+    this.#rttLook = this.#options.timers.after(RTT_LOOK_MS, () => {
+      for (const link of this.table.all()) {
+        const { rttMs } = link;
+        if (rttMs !== undefined) this.tell({ kind: "rtt", peer: link.peer.nodeId, rttMs });
+      }
+      this.#lookAtRtts();
+    });
+  }
+}
+
+/** Somebody answered and does not want us: to try again soon would change nothing. */
+function wasRefused(error: unknown): boolean {
+  const causes = error instanceof RaceLostError ? error.causes : [error];
+  return causes.some((cause) => cause instanceof RefusedError && cause.byPeer);
+}
