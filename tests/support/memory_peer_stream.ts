@@ -54,8 +54,8 @@ export class MemoryPeerStream implements PeerStream {
     for (;;) {
       const frame = this.#inbox.shift();
       if (frame !== undefined) return this.#taken(frame);
-      if (this.#joint.endedBy.has(this.#other)) return undefined;
       this.#throwIfBroken();
+      if (this.#joint.endedBy.has(this.#other)) return undefined;
       await new Promise<void>((wake) => this.#wakeReader = wake);
     }
   }
@@ -94,10 +94,11 @@ export class MemoryPeerStream implements PeerStream {
   }
 
   cancel(): void {
-    if (this.#isCancelled || this.#isComplete) return;
+    if (this.#isCancelled) return;
     this.#isCancelled = true;
     this.#drop();
-    this.#other.#break();
+    // After both ENDs only what was not read here is given up.
+    if (!this.#isComplete) this.#other.#break();
     this.#wake();
   }
 

@@ -1,7 +1,12 @@
 /** Two nodes with a door each, joined by streams in memory: the near one asks, the far one computes. */
 import { RIGHTS } from "~/mesh/credentials.ts";
 import { LinkClosedError } from "~/mesh/link_ports.ts";
-import { type PeerCaller, PeerDoor, type PeerDoorOptions } from "~/proxy/peer_door.ts";
+import {
+  type PeerCaller,
+  PeerDoor,
+  type PeerDoorOptions,
+  type PeerLimits,
+} from "~/proxy/peer_door.ts";
 import { PeerUpstream } from "~/proxy/peer_upstream.ts";
 import { MemoryPeerStream } from "./memory_peer_stream.ts";
 import { TestDoor, type TestDoorOptions } from "./test_door.ts";
@@ -27,19 +32,25 @@ export class FarNode {
   /** Resolves for each stream when it was served. */
   readonly served: Promise<void>[] = [];
 
-  constructor(options: TestDoorOptions & Partial<PeerDoorOptions> = {}) {
+  constructor(
+    options: TestDoorOptions & Partial<Pick<PeerDoorOptions, "wayTo">> & {
+      /** @default {FAR} */
+      readonly nodeId?: string;
+      readonly peerLimits?: Partial<PeerLimits>;
+    } = {},
+  ) {
     this.door = new TestDoor(options);
-    const { slots } = options;
+    const { slots, nodeId = FAR, wayTo = () => undefined, peerLimits = {} } = options;
     if (options.isEmpty !== true) {
       this.door.localTable.serve("tiny", this.door.engine, slots === undefined ? {} : { slots });
     }
     this.peers = new PeerDoor({
-      nodeId: FAR,
+      nodeId,
       fetch: (request, env) => this.door.app.fetch(request, env),
-      wayTo: () => undefined,
+      wayTo,
       misused: (_, what) => this.misuses.push(what),
       timers: this.time,
-      ...options,
+      limits: peerLimits,
     });
   }
 

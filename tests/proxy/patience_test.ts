@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { Patience } from "~/proxy/patience.ts";
+import { UpstreamError } from "~/proxy/ports.ts";
+
+function suspicion(): {
+  readonly subscribe: (listener: () => void) => () => void;
+  readonly raise: () => void;
+  readonly count: () => number;
+} {
+  const listeners = new Set<() => void>();
+  return {
+    subscribe: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    raise: () => listeners.forEach((listener) => listener()),
+    count: () => listeners.size,
+  };
+}
+
+Deno.test("Patience ends with the caller's abort, and says so once", () => {
+  const abort = new AbortController();
+  const patience = new Patience(abort.signal);
+  const told: UpstreamError[] = [];
+  patience.onOver((why) => told.push(why));
+  abort.abort(new Error("gone"));
+  assert.equal(told.length, 1);
+  assert.match(patience.why?.message ?? "", /cancelled/);
+  patience.onOver((why) => told.push(why));
+  assert.equal(told.length, 2);
+});
+
+Deno.test("Patience ends when the link is suspect, but not after the answer began", async () => {
+  const one = suspicion();
+  const early = new Patience(new AbortController().signal);
+  early.endOn(one.subscribe);
+  const over = early.whenOver();
+  one.raise();
+  await assert.rejects(over, (error) => error instanceof UpstreamError && !error.isConnectFailure);
+
+  const other = suspicion();
+  const late = new Patience(new AbortController().signal);
+  late.endOn(other.subscribe);
+  late.onAnswer();
+  assert.equal(other.count(), 0);
+  other.raise();
+  assert.equal(late.why, undefined);
+});
+
+Deno.test("Patience keeps no listener on a link that was suspect at once", () => {
+  let ended = 0;
+  const patience = new Patience(new AbortController().signal);
+  patience.endOn((listener) => {
+    listener();
+    return () => ended += 1;
+  });
+  assert.notEqual(patience.why, undefined);
+  assert.equal(ended, 1);
+});
+
+Deno.test("Patience hears nothing after release()", () => {
+  const abort = new AbortController();
+  const one = suspicion();
+  const patience = new Patience(abort.signal);
+  patience.endOn(one.subscribe);
+  patience.release();
+  abort.abort();
+  one.raise();
+  assert.equal(patience.why, undefined);
+});
