@@ -6,6 +6,7 @@ import { messageOf, UserError } from "~/base/errors.ts";
 import { VERSION_TEXT } from "~/base/version.ts";
 import { doctor } from "./commands/doctor.ts";
 import { download, models, plan } from "./commands/models.ts";
+import { printMeshKey, rotateKey } from "./commands/keys.ts";
 import { invite, join, members, revoke } from "./commands/mesh.ts";
 import { drop, status, stop } from "./commands/running.ts";
 import { engine } from "./commands/engine.ts";
@@ -96,6 +97,10 @@ function dispatch(invocation: Invocation, context: CommandContext): Promise<numb
       return invite(context, invocation);
     case "revoke":
       return revoke(context, invocation);
+    case "rotate-key":
+      return rotateKey(context);
+    case "mesh-key-export":
+      return printMeshKey(context);
     default:
       // refuseUnbuilt() ended with all others.
       throw new UserError(`mesh-llm ${invocation.action} is not available`, { exitCode: 2 });

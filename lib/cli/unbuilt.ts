@@ -9,7 +9,6 @@ import type { Invocation } from "./program.ts";
 type FlagName = keyof ServeFlags;
 
 const OTHER_MODELS = "asking the mesh for further models";
-const KEYS = "keys of links and meshes";
 const SPLIT = "splitting a model over several computers";
 const LISTING = "public meshes";
 const DRAFT = "speculative decoding";
@@ -30,8 +29,6 @@ const UNBUILT_FLAGS: readonly (readonly [FlagName, spelling: string, feature: st
 const UNBUILT_COMMANDS: Readonly<
   Partial<Record<Invocation["action"], readonly [spelling: string, feature: string]>>
 > = {
-  "rotate-key": ["mesh-llm rotate-key", KEYS],
-  "mesh-key-export": ["mesh-llm mesh-key export", KEYS],
   "discover": ["mesh-llm discover", LISTING],
 };
 

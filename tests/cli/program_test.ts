@@ -132,6 +132,8 @@ Deno.test("refuseUnbuilt() lets everything through that exists", () => {
       ["invite"],
       ["revoke", "x"],
       ["join", "t"],
+      ["rotate-key"],
+      ["mesh-key", "export"],
     ]
   ) {
     refuseUnbuilt(invocationOf(command));

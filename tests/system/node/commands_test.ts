@@ -116,6 +116,8 @@ Deno.test("commands about a node that does not run say so and end with 1", async
     run("invite"),
     run("join", "a.b.c"),
     run("revoke", "0123456789"),
+    run("rotate-key"),
+    run("mesh-key", "export"),
   ]);
   for (const { code, stdout, stderr } of results) {
     assert.deepEqual([code, stdout], [1, ""]);
