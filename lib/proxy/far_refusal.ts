@@ -38,7 +38,9 @@ export function mayAnswerElsewhere(status: number, error: JsonValue | undefined)
  * first, then a model that loads. Undefined when none holds out hope: then all causes are to be said.
  */
 export function mostHopeful(refusals: readonly Forwarded[]): Forwarded | undefined {
-  const hopeful = refusals.filter(({ response }) => [429, 503].includes(response.status));
+  const hopeful = refusals.filter(({ response, error }) =>
+    response.status === 429 || (response.status === 503 && memberOf(error, "code") !== "no_host")
+  );
   return hopeful.toSorted((a, b) =>
     a.response.status - b.response.status || retryOf(a.response) - retryOf(b.response)
   )[0];
