@@ -57,6 +57,7 @@ export async function forward(
   let { pool = "here" } = options;
   const causes: string[] = [];
   const refusals: Forwarded[] = [];
+  let fullHere: DoorError | undefined;
   const targets = inOrder(table.targets(modelId), { busy, pool });
   for (const [i, target] of targets.entries()) {
     call.signal.throwIfAborted();
@@ -80,11 +81,13 @@ export async function forward(
       } else causes.push(`${target.nodeId}: its engine is loading`);
     } catch (error) {
       call.signal.throwIfAborted();
+      if (error instanceof DoorError) fullHere = error;
       causes.push(`${target.nodeId}: ${messageOf(error)}`);
     }
   }
   const hopeful = mostHopeful(refusals);
   if (hopeful !== undefined) return hopeful;
+  if (fullHere !== undefined) throw fullHere;
   throw failureOf(modelId, table, causes);
 }
 

@@ -99,3 +99,16 @@ Deno.test("Call needs one timer for a stream of any length", () => {
   }
   assert.equal(call.signal.aborted, false);
 });
+
+Deno.test("Call gives back the slot that it left, and the one that it moved to, each once", () => {
+  const released: string[] = [];
+  const ticket = (name: string) => ({ waitedMs: 0, release: () => void released.push(name) });
+  const { call } = new TestCall();
+  call.onAdmitted("m", ticket("elsewhere"));
+  call.onMoved(ticket("here"));
+  assert.deepEqual(released, ["elsewhere"]);
+  call.finish("answered", { status: 200 });
+  assert.deepEqual(released, ["elsewhere", "here"]);
+  call.onMoved(ticket("too late"));
+  assert.ok(released.includes("too late"));
+});

@@ -6,7 +6,7 @@ import { ClientGoneError } from "~/proxy/call.ts";
 import { DoorError } from "~/proxy/errors.ts";
 import type { Forwarded } from "~/proxy/far_refusal.ts";
 import { BusyCounts, forward } from "~/proxy/forward.ts";
-import type { UpstreamRequest } from "~/proxy/ports.ts";
+import { type Target, type Upstream, UpstreamError, type UpstreamRequest } from "~/proxy/ports.ts";
 
 const REQUEST: UpstreamRequest = {
   method: "POST",
@@ -139,4 +139,134 @@ Deno.test("forward() answers for a model without targets as a new request would 
   table.serve("m", nowhere);
   table.targetsOf.set("m", []);
   assert.equal((await failureOf(run)).code, "upstream_failed");
+});
+
+Deno.test("forward() prefers targets that are heard, have a slot, are in the pool, and are idle", async () => {
+  const { table, busy, test } = setup();
+  const upstreams = new Map<string, MemoryUpstream>();
+  const add = (nodeId: string, facts: Partial<Target>): void => {
+    const upstream = new MemoryUpstream();
+    upstreams.set(nodeId, upstream);
+    table.alsoServe("m", { nodeId, upstream, slots: 2, isRemote: true, ...facts });
+  };
+  table.targetsOf.set("m", []);
+  add("suspect", { isSuspect: true });
+  add("half busy", {});
+  add("full", { slots: 1 });
+  add("own", { isRemote: false });
+  add("idle", {});
+  busy.add(upstreams.get("half busy")!);
+  busy.add(upstreams.get("full")!);
+  const order: string[] = [];
+  for (const [nodeId, upstream] of upstreams) {
+    upstream.send = () => {
+      order.push(nodeId);
+      return Promise.reject(new UpstreamError("no", false));
+    };
+  }
+  for (const pool of ["elsewhere", "here"] as const) {
+    await failureOf(() => forward(REQUEST, { call: test.call, modelId: "m", table, busy, pool }));
+  }
+  assert.deepEqual(order, ["idle", "half busy", "own", "own", "idle", "half busy"]);
+});
+
+Deno.test("forward() says whether another target would be tried", async () => {
+  const { table, run } = setup();
+  const said: unknown[] = [];
+  const upstream = (): Upstream => ({
+    send: ({ hasAlternative }) => {
+      said.push(hasAlternative);
+      return Promise.reject(new UpstreamError("no", false));
+    },
+  });
+  table.serve("m", upstream());
+  for (const nodeId of ["b", "c", "d"]) {
+    table.alsoServe("m", { nodeId, upstream: upstream(), slots: 1 });
+  }
+  await failureOf(run);
+  assert.deepEqual(said, [true, true, undefined]);
+});
+
+Deno.test("forward() passes on what the most hopeful of several busy nodes says", async () => {
+  const { table, run } = setup();
+  table.targetsOf.set("m", []);
+  const answers = [[502, "upstream_failed", ""], [429, "queue_full", "9"], [
+    503,
+    "model_loading",
+    "5",
+  ]];
+  for (const [status, code, retry] of answers) {
+    const upstream = new MemoryUpstream();
+    void upstream.script({
+      status: Number(status),
+      headers: { "retry-after": String(retry) },
+      whole: bytes(JSON.stringify({ error: { code, message: code } })),
+    });
+    table.alsoServe("m", { nodeId: String(code), upstream, slots: 1, isRemote: true });
+  }
+  const { response, target } = await run();
+  assert.deepEqual([response.status, target.nodeId], [429, "queue_full"]);
+});
+
+Deno.test("forward() names each cause when every node failed", async () => {
+  const { table, run } = setup();
+  const far = new MemoryUpstream();
+  void far.script({ status: 502, whole: bytes('{"error":{"message":"its engine died"}}') });
+  table.serve("m", far);
+  table.targetsOf.set("m", [
+    { nodeId: "far", upstream: far, slots: 1, isRemote: true },
+    { nodeId: "own", upstream: nowhere, slots: 1 },
+  ]);
+  const { code, message } = await failureOf(run);
+  assert.equal(code, "upstream_failed");
+  assert.match(message, /far: its engine died/);
+  assert.match(message, /own: Cannot connect/);
+});
+
+Deno.test("forward() waits for a slot before it tries a target of the other pool", async () => {
+  const { table, busy, test } = setup();
+  const [far, own] = [new MemoryUpstream(), new MemoryUpstream()];
+  table.serve("m", own);
+  table.targetsOf.set("m", [
+    { nodeId: "far", upstream: far, slots: 1, isRemote: true },
+    { nodeId: "own", upstream: own, slots: 1 },
+  ]);
+  void far.script({ cut: "before the head" });
+  void own.script({ whole: bytes("{}") });
+  const slot = Promise.withResolvers<void>();
+  const asked = Promise.withResolvers<string>();
+  const running = forward(REQUEST, {
+    call: test.call,
+    modelId: "m",
+    table,
+    busy,
+    pool: "elsewhere",
+    onMove: ({ nodeId }) => {
+      asked.resolve(nodeId);
+      return slot.promise;
+    },
+  });
+  assert.equal(await asked.promise, "own");
+  assert.equal(own.seen.length, 0);
+  slot.resolve();
+  assert.equal((await running).target.nodeId, "own");
+});
+
+Deno.test("forward() says that the queue here is full when all others failed", async () => {
+  const { table, busy, test } = setup();
+  table.targetsOf.set("m", [
+    { nodeId: "far", upstream: nowhere, slots: 1, isRemote: true },
+    { nodeId: "own", upstream: nowhere, slots: 1 },
+  ]);
+  const error = await failureOf(() =>
+    forward(REQUEST, {
+      call: test.call,
+      modelId: "m",
+      table,
+      busy,
+      pool: "elsewhere",
+      onMove: () => Promise.reject(new DoorError("queue_full", "full", { retryAfterS: 3 })),
+    })
+  );
+  assert.deepEqual([error.code, error.facts.retryAfterS], ["queue_full", 3]);
 });
