@@ -98,7 +98,13 @@ export class DialBook {
   reset(peer: NodeId, dueMs: number): void {
     const attempt = this.open(peer, dueMs);
     attempt.failures = 0;
-    attempt.dueMs = Math.min(attempt.dueMs, dueMs);
+    attempt.dueMs = dueMs;
+  }
+
+  /** Not before `untilMs`, whatever comes. */
+  postpone(peer: NodeId, untilMs: number): void {
+    const attempt = this.open(peer, untilMs);
+    attempt.dueMs = Math.max(attempt.dueMs, untilMs);
   }
 
   /** Both sides are told to dial. */

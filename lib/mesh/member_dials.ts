@@ -55,6 +55,7 @@ export class MemberDials {
 
   /** Dials whoever is due; returns when to look again. */
   run(nowMs: number): number {
+    if (this.#state.own?.record.isLeaving === true) return Number.POSITIVE_INFINITY;
     let dueMs = Number.POSITIVE_INFINITY;
     const due: Candidate[] = [];
     for (const candidate of this.#candidates(nowMs)) {

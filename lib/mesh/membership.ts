@@ -34,6 +34,8 @@ import { WantedRecords } from "./wanted_records.ts";
 
 /** Between two looks for what is too old. */
 const TIDY_MS = 30_000;
+/** Whoever sent too much is not dialled so long. */
+const FLOOD_MS = 60_000;
 
 type Of<Kind extends MeshInput["kind"]> = Extract<MeshInput, { kind: Kind }>;
 
@@ -150,7 +152,7 @@ export class Membership {
     const { self, store, neighbours } = this.#state;
     const { peer } = up;
     if (peer === self) return;
-    const ledTo = neighbours.remove(peer);
+    const ledTo = neighbours.get(peer)?.paths ?? [];
     const neighbour = neighbours.add({
       peer,
       role: up.role,
@@ -172,6 +174,7 @@ export class Membership {
   #onHealth(peer: NodeId, health: LinkHealth, nowMs: number): void {
     const neighbour = this.#state.neighbours.get(peer);
     if (neighbour === undefined || neighbour.health === health) return;
+    if (!neighbour.isClosing) this.#book.forget(peer);
     if (health === "closed") {
       return this.#refresh([peer, ...this.#state.neighbours.remove(peer)], nowMs);
     }
@@ -190,7 +193,10 @@ export class Membership {
   #onMessage(from: NodeId, message: MeshMessage, nowMs: number): void {
     const neighbour = this.#state.neighbours.get(from);
     if (neighbour === undefined || neighbour.isClosing) return;
-    if (!neighbour.messages.take(1, nowMs)) return this.#close(neighbour, "flood", nowMs);
+    if (!neighbour.messages.take(1, nowMs)) {
+      this.#book.postpone(from, nowMs + FLOOD_MS);
+      return this.#close(neighbour, "flood", nowMs);
+    }
     switch (message.t) {
       case "digest":
         return this.#repair.onDigest(neighbour, message, nowMs);
@@ -227,7 +233,7 @@ export class Membership {
   }
 
   #onRecords({ from, records }: Of<"records">, nowMs: number): void {
-    const { neighbours, self } = this.#state;
+    const { neighbours } = this.#state;
     const source = from === undefined ? undefined : neighbours.get(from);
     if (from !== undefined && (source === undefined || source.role === "client")) return;
     for (const signed of records) {
@@ -236,7 +242,7 @@ export class Membership {
       if (!this.#intake.take(signed, nowMs)) continue;
       if (before?.session !== signed.record.session) this.#redial(node, nowMs);
       if (from !== undefined) this.#spread.add(node, from, nowMs);
-      if (node !== self) this.#refresh([node], nowMs);
+      this.#refresh([node, ...this.#state.store.takeEvicted()], nowMs);
     }
   }
 
@@ -277,6 +283,7 @@ export class Membership {
   #tidy(nowMs: number): void {
     this.#tidyDueMs = nowMs + TIDY_MS;
     this.#state.store.expire(nowMs);
+    this.#state.neighbours.tidy();
     this.#dials.tidy(nowMs);
   }
 

@@ -22,18 +22,22 @@ export interface NewNeighbour {
   readonly incarnation: number;
 }
 
+/** What a peer may do, over all its links: who dials again gets no fresh allowance. */
+interface Budget {
+  readonly messages: RateLimit;
+  readonly recordsIn: RateLimit;
+  readonly recordsOut: RateLimit;
+  readonly dialMe: RateLimit;
+}
+
 /** A peer with a link. */
-export interface Neighbour extends NewNeighbour {
+export interface Neighbour extends NewNeighbour, Budget {
   health: LinkHealth;
   rttMs: number | undefined;
   /** Told to go: nothing of it is heard any more. */
   isClosing: boolean;
   /** Whom it says it is linked with. Never filled for a client. */
   readonly paths: ReadonlySet<NodeId>;
-  readonly messages: RateLimit;
-  readonly recordsIn: RateLimit;
-  readonly recordsOut: RateLimit;
-  readonly dialMe: RateLimit;
 }
 
 /** What a neighbour says about its paths. */
@@ -53,6 +57,7 @@ export class Neighbours {
   readonly #entries = new Map<NodeId, Entry>();
   /** Who says it is linked with a node. */
   readonly #claims = new Map<NodeId, Set<Entry>>();
+  readonly #budgets = new Map<NodeId, Budget>();
 
   constructor(pathsPerPeer: number) {
     this.#pathsMax = pathsPerPeer;
@@ -66,22 +71,32 @@ export class Neighbours {
     return this.#entries.values();
   }
 
-  /** Adds a peer, or replaces it: what was said on the old link does not count on the new. */
+  /** Adds a peer, or puts its new link in the place of the old one. */
   add(news: NewNeighbour): Neighbour {
+    const old = this.#entries.get(news.peer);
     this.remove(news.peer);
+    const budget = this.#budgets.get(news.peer) ?? newBudget();
+    this.#budgets.set(news.peer, budget);
     const entry: Entry = {
       ...news,
+      ...budget,
       health: "live",
       rttMs: undefined,
       isClosing: false,
       paths: new Set(),
-      messages: new RateLimit(MESSAGES),
-      recordsIn: new RateLimit(RECORDS),
-      recordsOut: new RateLimit(RECORDS),
-      dialMe: new RateLimit(DIAL_ME),
     };
     this.#entries.set(news.peer, entry);
+    // The same process says everything anew on the new link; until then what it said on the old one holds.
+    const isSame = old !== undefined && old.session === news.session && news.role === "member";
+    for (const node of isSame ? old.paths : []) this.#claim(entry, node);
     return entry;
+  }
+
+  /** Forgets what those may do who have no link any more. */
+  tidy(): void {
+    for (const peer of this.#budgets.keys()) {
+      if (!this.#entries.has(peer)) this.#budgets.delete(peer);
+    }
   }
 
   /** Forgets a peer; returns the nodes that it led to. */
@@ -89,9 +104,8 @@ export class Neighbours {
     const entry = this.#entries.get(peer);
     if (entry === undefined) return [];
     this.#entries.delete(peer);
-    const ledTo = [...entry.paths];
-    for (const node of ledTo) this.#unclaim(entry, node);
-    return ledTo;
+    for (const node of entry.paths) this.#unclaim(entry, node);
+    return [...entry.paths];
   }
 
   /** Takes what a neighbour says; returns the nodes to which something changed. */
@@ -104,20 +118,24 @@ export class Neighbours {
     for (const node of gone) {
       if (!entry.paths.has(node)) continue;
       this.#unclaim(entry, node);
+      entry.paths.delete(node);
       changed.add(node);
     }
     for (const node of up) {
       if (entry.paths.has(node) || node === peer || entry.paths.size >= this.#pathsMax) continue;
-      entry.paths.add(node);
-      const claims = this.#claims.get(node) ?? new Set();
-      this.#claims.set(node, claims.add(entry));
+      this.#claim(entry, node);
       changed.add(node);
     }
     return changed;
   }
 
+  #claim(entry: Entry, node: NodeId): void {
+    entry.paths.add(node);
+    const claims = this.#claims.get(node) ?? new Set();
+    this.#claims.set(node, claims.add(entry));
+  }
+
   #unclaim(entry: Entry, node: NodeId): void {
-    entry.paths.delete(node);
     const claims = this.#claims.get(node);
     claims?.delete(entry);
     if (claims?.size === 0) this.#claims.delete(node);
@@ -129,6 +147,15 @@ export class Neighbours {
     for (const entry of this.#claims.get(node) ?? []) if (isLive(entry)) found.push(entry.peer);
     return found.sort();
   }
+}
+
+function newBudget(): Budget {
+  return {
+    messages: new RateLimit(MESSAGES),
+    recordsIn: new RateLimit(RECORDS),
+    recordsOut: new RateLimit(RECORDS),
+    dialMe: new RateLimit(DIAL_ME),
+  };
 }
 
 /** Heard lately, and not told to go. */

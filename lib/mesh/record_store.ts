@@ -32,6 +32,7 @@ export class RecordStore {
   readonly #canGo: (node: NodeId) => boolean;
   readonly #entries = new Map<NodeId, StoredRecord>();
   #sizeBytes = 0;
+  #evicted: NodeId[] = [];
 
   /** @param canGo whether a node that is here may make room: not when we have a link with it */
   constructor(limits: MembershipLimits, canGo: (node: NodeId) => boolean) {
@@ -80,6 +81,13 @@ export class RecordStore {
       spreadMs: old?.spreadMs ?? Number.NEGATIVE_INFINITY,
     });
     return old === undefined ? "new" : "newer";
+  }
+
+  /** Nodes whose records made room since the last call. */
+  takeEvicted(): readonly NodeId[] {
+    const evicted = this.#evicted;
+    this.#evicted = [];
+    return evicted;
   }
 
   #add(node: NodeId, entry: StoredRecord): void {
@@ -150,7 +158,9 @@ export class RecordStore {
     ).reverse();
     for (const [node] of [...absent, ...heard]) {
       if (hasRoom()) return true;
-      if (this.#canGo(node)) this.#remove(node);
+      if (!this.#canGo(node)) continue;
+      this.#remove(node);
+      this.#evicted.push(node);
     }
     return hasRoom();
   }

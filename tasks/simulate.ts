@@ -1,0 +1,97 @@
+/**
+ * `deno task simulate`: plays scenarios on simulated meshes and prints how long it takes until all agree.
+ *
+ * @module
+ */
+import { parseArgs } from "node:util";
+import { play, SCENARIOS } from "./lib/simulation/scenarios.ts";
+import { tableOf, Tally } from "./lib/simulation/table.ts";
+import { World } from "./lib/simulation/world.ts";
+
+const USAGE = [
+  "deno task simulate [flags]",
+  "",
+  "  --nodes N        members, 3 to 128 (default 32)",
+  "  --clients N      clients besides (default 8)",
+  "  --seeds S        runs of each scenario, each with its own seed (default 5)",
+  "  --from SEED      the first seed (default 1)",
+  `  --scenario NAME  one of start, story, ${Object.keys(SCENARIOS).join(", ")} (default: all)`,
+];
+
+interface Options {
+  readonly nodes: number;
+  readonly clients: number;
+  readonly seeds: number;
+  readonly from: number;
+  readonly scenarios: readonly string[];
+}
+
+/** @throws {SyntaxError} when something is not understood */
+function parseOptions(args: readonly string[]): Options | undefined {
+  const options = {
+    nodes: { type: "string", default: "32" },
+    clients: { type: "string", default: "8" },
+    seeds: { type: "string", default: "5" },
+    from: { type: "string", default: "1" },
+    scenario: { type: "string" },
+    help: { type: "boolean", short: "h" },
+  } as const;
+  let values;
+  try {
+    values = parseArgs({ args: [...args], strict: true, options }).values;
+  } catch (cause) {
+    throw new SyntaxError(`Cannot parse the flags: ${(cause as Error).message}`, { cause });
+  }
+  if (values.help === true) return undefined;
+  const all = ["start", ...Object.keys(SCENARIOS)];
+  const { scenario } = values;
+  if (scenario !== undefined && ![...all, "story"].includes(scenario)) {
+    throw new SyntaxError(`Cannot play "${scenario}": wanted one of story, ${all.join(", ")}`);
+  }
+  return {
+    nodes: parseCount("--nodes", values.nodes, [3, 128]),
+    clients: parseCount("--clients", values.clients, [0, 128]),
+    seeds: parseCount("--seeds", values.seeds, [1, 100_000]),
+    from: parseCount("--from", values.from, [0, 0xffff_ffff]),
+    scenarios: scenario === undefined ? all : [scenario],
+  };
+}
+
+function parseCount(flag: string, text: string, [min, max]: readonly [number, number]): number {
+  const count = Number(text);
+  if (/^\d{1,10}$/.test(text) && count >= min && count <= max) return count;
+  throw new SyntaxError(`Cannot use ${flag} ${text}: wanted a number from ${min} to ${max}`);
+}
+
+function main(args: readonly string[]): number {
+  const options = parseOptions(args);
+  if (options === undefined) {
+    print(USAGE);
+    return 0;
+  }
+  const tallies = options.scenarios.map((scenario) => {
+    const tally = new Tally(scenario);
+    for (let seed = options.from; seed < options.from + options.seeds; seed += 1) {
+      const { nodes, clients } = options;
+      const plan = { seed, members: nodes, clients, cone: 0.25, symmetric: 0.1 };
+      tally.add(seed, play(new World(plan), scenario));
+    }
+    return tally;
+  });
+  print(tableOf(tallies));
+  return tallies.every(({ faults }) => faults.length === 0) ? 0 : 1;
+}
+
+function print(lines: readonly string[]): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(lines.join("\n") + "\n"));
+}
+
+if (import.meta.main) {
+  try {
+    Deno.exit(main(Deno.args));
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    Deno.stderr.writeSync(new TextEncoder().encode(`${error.message}\n`));
+    Deno.exit(2);
+  }
+}
