@@ -1,0 +1,33 @@
+import { systemClock, systemTimers } from "~/base/io/system.ts";
+import { openQuicTransport } from "~/mesh/io/quic_transport.ts";
+import { makeLeafCert } from "#support/leaf_cert.ts";
+import { TestPeer } from "#support/link_peers.ts";
+import { type LinkFixture, testLinkContract } from "./link_contract.ts";
+
+testLinkContract("A link over QUIC", open);
+
+async function open(): Promise<LinkFixture> {
+  const time = { ...systemClock, ...systemTimers };
+  const a = new TestPeer("a", {
+    transport: openQuicTransport({ cert: await makeLeafCert() }),
+    time,
+  });
+  const b = new TestPeer("b", {
+    transport: openQuicTransport({ cert: await makeLeafCert() }),
+    time,
+  });
+  const [near, far] = await Promise.all([
+    a.dial(b, { ip: "127.0.0.1", port: b.transport.port }),
+    b.accept(),
+  ]);
+  return {
+    a: near,
+    b: far,
+    async [Symbol.asyncDispose]() {
+      near.close("leaving");
+      await near.gone;
+      await a.transport.close();
+      await b.transport.close();
+    },
+  };
+}
