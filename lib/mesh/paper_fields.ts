@@ -1,7 +1,6 @@
 /** Reads single members of a signed payload, each within its bounds; undefined for anything else. */
-import type { JsonValue } from "../base/json.ts";
-import { isJsonObject } from "../base/json.ts";
-import { parseAddress, type PeerAddress } from "./address.ts";
+import { isJsonObject, type JsonObject, type JsonValue } from "../base/json.ts";
+import { formatAddress, parseAddress, type PeerAddress } from "./address.ts";
 import { type BootstrapPeer, type Right, RIGHTS } from "./credentials.ts";
 import { isKeyId, isSerial } from "./ids.ts";
 
@@ -33,13 +32,8 @@ export function asRights(value: JsonValue | undefined): readonly Right[] | undef
   return rights.includes("request") ? rights : undefined;
 }
 
-/** SHA-256 in base64url, which is written like a key. */
-export function asLeafHash(value: JsonValue | undefined): string | undefined {
-  return isKeyId(value) ? value : undefined;
-}
-
 /** Addresses to dial, at least one. */
-export function asAddresses(value: JsonValue | undefined): readonly PeerAddress[] | undefined {
+function asAddresses(value: JsonValue | undefined): readonly PeerAddress[] | undefined {
   if (!isList(value, PEER_ADDRESSES_MAX)) return undefined;
   const addresses = value.flatMap((text) => {
     const isText = typeof text === "string" && text.length <= ADDRESS_CHARS_MAX;
@@ -55,13 +49,23 @@ export function asPeers(value: JsonValue | undefined): readonly BootstrapPeer[] 
   return peers.length === value.length ? peers : undefined;
 }
 
-function asPeer(value: JsonValue): BootstrapPeer | undefined {
+/** A peer and where it is, as {@link peerJson} writes it. */
+export function asPeer(value: JsonValue): BootstrapPeer | undefined {
   if (!isJsonObject(value)) return undefined;
-  const { id } = value;
-  const leafHash = asLeafHash(value["hash"]);
+  const { id, hash } = value;
   const addresses = asAddresses(value["at"]);
-  if (!isKeyId(id) || leafHash === undefined || addresses === undefined) return undefined;
-  return { nodeId: id, addresses, leafHash };
+  // A SHA-256 is written like a key: 32 bytes.
+  if (!isKeyId(id) || !isKeyId(hash) || addresses === undefined) return undefined;
+  return { nodeId: id, addresses, leafHash: hash };
+}
+
+/** Writes a peer. */
+export function peerJson({ nodeId, leafHash, addresses }: BootstrapPeer): JsonObject {
+  return {
+    id: nodeId,
+    hash: leafHash,
+    at: addresses.slice(0, PEER_ADDRESSES_MAX).map(formatAddress),
+  };
 }
 
 function isList(value: JsonValue | undefined, sizeMax: number): value is readonly JsonValue[] {

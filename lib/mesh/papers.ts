@@ -5,10 +5,9 @@
  * Reading is strict: it also refuses what no issuer can mean, such as a grant by somebody who holds one.
  */
 import type { JsonObject } from "../base/json.ts";
-import { formatAddress } from "./address.ts";
 import type { Certificate, Grant, Invite, PaperBase, Revocation, Revoked } from "./credentials.ts";
 import { isIssuerPart, isKeyId, isSerial, isSerialOf } from "./ids.ts";
-import { asPeers, asRights, asSerialIfAny, asUnixS } from "./paper_fields.ts";
+import { asPeers, asRights, asSerialIfAny, asUnixS, peerJson } from "./paper_fields.ts";
 
 const DAY_S = 86_400;
 /** Papers are dated back by so much, so that a clock that is behind does not refuse them. */
@@ -159,11 +158,7 @@ const WRITERS: Writers = {
   }),
   "mesh-llm-invite": ({ rights, peers }) => ({
     rights,
-    peers: peers.map(({ nodeId, leafHash, addresses }) => ({
-      id: nodeId,
-      hash: leafHash,
-      at: addresses.map(formatAddress),
-    })),
+    peers: peers.map(peerJson),
   }),
   "mesh-llm-certificate": ({ subject, rights, inviteSerial }) => ({
     sub: subject,

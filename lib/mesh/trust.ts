@@ -64,7 +64,7 @@ export class PaperTrust {
     const isSigned = await this.#verifier.verify(jws, { type: kind, id: paper.issuer });
     if (isSigned === undefined) {
       const by = grantJws === undefined ? "its mesh" : `node ${shortId(paper.issuer)}`;
-      return refused(kind, `is not signed by ${by}`);
+      return refused(kind, `is not signed by ${by}, or was changed on the way`);
     }
     return { jws, paper, grant };
   }

@@ -3,6 +3,9 @@ import { Buffer } from "node:buffer";
 import { createHash, X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import { withTempHome } from "#support/temp_home.ts";
+// It has to be there before @peculiar/x509 is.
+import "reflect-metadata";
+import { BasicConstraintsExtension, X509CertificateGenerator } from "@peculiar/x509";
 import { UserError } from "~/base/errors.ts";
 import {
   type LinkCert,
@@ -10,7 +13,7 @@ import {
   makeEphemeralLinkCert,
   rotateLinkCert,
 } from "~/mesh/io/link_cert.ts";
-import { pemBytes } from "~/mesh/pem.ts";
+import { pemBytes, pemText } from "~/mesh/pem.ts";
 
 Deno.test("loadLinkCert() makes a certificate once and keeps it, mode 600", async () => {
   await withTempHome(async (homeDir) => {
@@ -108,4 +111,27 @@ Deno.test("loadLinkCert() refuses what is no certificate with its key, in one se
     await Deno.chmod(path, 0o644);
     await assert.rejects(loadLinkCert(homeDir), /chmod 600/);
   });
+});
+
+Deno.test("loadLinkCert() says that a certificate made while the clock was wrong is of no use", async () => {
+  const dayMs = 86_400_000;
+  const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+  const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+  const key = pemText("PRIVATE KEY", await crypto.subtle.exportKey("pkcs8", keys.privateKey));
+  for (const fromMs of [Date.now() - 9 * dayMs, Date.now() + dayMs]) {
+    const { rawData } = await X509CertificateGenerator.createSelfSigned({
+      name: "CN=mesh-llm",
+      keys,
+      signingAlgorithm: algorithm,
+      notBefore: new Date(fromMs),
+      notAfter: new Date(fromMs + 2 * dayMs),
+      extensions: [new BasicConstraintsExtension(false, undefined, true)],
+    });
+    await withTempHome(async (homeDir) => {
+      const path = join(homeDir, "link-cert.pem");
+      await rotateLinkCert(homeDir);
+      await Deno.writeTextFile(path, key + pemText("CERTIFICATE", rawData));
+      await assert.rejects(loadLinkCert(homeDir), /holds from .* only.*rotate-key/);
+    });
+  }
 });
