@@ -27,7 +27,7 @@ import type { Signer, Verifier } from "./signing.ts";
 import { judgeTime, PaperTrust, type Verified } from "./trust.ts";
 
 /** How long an invite holds when nothing is said. */
-export const INVITE_MS_DEFAULT = 7 * 86_400_000;
+const INVITE_MS_DEFAULT = 7 * 86_400_000;
 const INVITE_MS_MIN = 60_000;
 /** A paper is renewed when so much of its life is left; earlier nobody renews it for somebody else. */
 const RENEWAL_DUE = 1 / 3;

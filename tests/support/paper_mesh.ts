@@ -1,7 +1,13 @@
 import { createHash } from "node:crypto";
 import type { SecretSource } from "~/base/rng.ts";
 import { MeshAuthority, type SavedPapers } from "~/mesh/authority.ts";
-import { type BootstrapPeer, type Grant, RIGHTS, type Signed } from "~/mesh/credentials.ts";
+import {
+  type BootstrapPeer,
+  type Certificate,
+  type Grant,
+  RIGHTS,
+  type Signed,
+} from "~/mesh/credentials.ts";
 import { issuerPart, type NodeId } from "~/mesh/ids.ts";
 import { Issuer } from "~/mesh/issuer.ts";
 import { isRefusal, type Refusal } from "~/mesh/refusal.ts";
@@ -44,7 +50,10 @@ export class PaperMesh {
   }
 
   /** Issues as the node with this name, which the mesh key granted it. */
-  async grantee(name: string, fields: Partial<Pick<Grant, "inviteSerial" | "certifier">> = {}) {
+  async grantee(
+    name: string,
+    fields: Partial<Pick<Grant, "inviteSerial" | "certifier">> = {},
+  ): Promise<{ id: NodeId; grant: Verified<Grant>; issuer: Issuer }> {
     const grant = await this.originator().grant({
       subject: standInId(name),
       inviteSerial: undefined,
@@ -103,7 +112,11 @@ export function bootstrapPeer(name: string, addresses = 1): BootstrapPeer {
 }
 
 /** A member's certificate by this issuer, from an invite of the same unless told otherwise. */
-export function memberBy(issuer: Issuer, subject: NodeId, inviteSerial = issuer.freshSerial()) {
+export function memberBy(
+  issuer: Issuer,
+  subject: NodeId,
+  inviteSerial = issuer.freshSerial(),
+): Promise<Verified<Certificate>> {
   return issuer.certificate({ subject, rights: RIGHTS, inviteSerial });
 }
 
