@@ -1,14 +1,15 @@
 /** `mesh-llm doctor`: what works here, what does not, and what to do about it. */
-import type { StatusSnapshot } from "~/api/ports.ts";
+import { join } from "node:path";
 import { messageOf } from "~/base/errors.ts";
-import { ensureDir, makeTempDir, removeIfAny } from "~/base/io/files.ts";
+import { ensureDir, makeTempDir, readTextIfAny, removeIfAny } from "~/base/io/files.ts";
 import { formatBytes } from "~/base/units.ts";
 import { readHardware } from "~/engine/io/hardware.ts";
 import { findRunningNode } from "~/engine/io/run_dir.ts";
+import { MEMORY_BYTES_MAX } from "~/mesh/mesh_memory.ts";
 import { API_PORT_DEFAULT } from "~/node/settings.ts";
 import { localModels } from "../compose.ts";
 import type { CommandContext } from "../context.ts";
-import { meshLine } from "../mesh_output.ts";
+import { describeMemory, describeMesh } from "../mesh_checks.ts";
 import { prepareEngine } from "./engine.ts";
 import { clientOf } from "./running.ts";
 
@@ -92,6 +93,7 @@ async function checkPorts(context: CommandContext): Promise<Finding[]> {
       () => checkPort(context.consolePort, "--console"),
     ),
     await check("peer port", () => checkPeerPort(context.config.bindPort ?? ANY_PORT)),
+    await check("mesh", () => readMemory(context.homeDir)),
   ];
 }
 
@@ -102,13 +104,10 @@ async function askMesh(context: CommandContext, consolePort: number | undefined)
   return describeMesh(status);
 }
 
-/** Who is there, by which port, and whom this node hears badly. */
-export function describeMesh(status: StatusSnapshot): string {
-  const { peer_port: port, peers } = status;
-  const away = peers.filter(({ state }) => state !== "live").length;
-  return meshLine(status) +
-    (port === null ? "" : `, links on UDP port ${port}`) +
-    (away === 0 ? "" : `; nothing is heard of ${away} of the peers now`);
+/** What the home remembers of its mesh; nothing is changed there. */
+async function readMemory(homeDir: string): Promise<string> {
+  const text = await readTextIfAny(join(homeDir, "mesh.json"), MEMORY_BYTES_MAX);
+  return describeMemory(text, Math.floor(Date.now() / 1000));
 }
 
 /** Links between nodes are QUIC: UDP on all addresses. */

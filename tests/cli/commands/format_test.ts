@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { GIB } from "~/base/units.ts";
-import { describeMesh, formatFinding } from "~/cli/commands/doctor.ts";
+import { formatFinding } from "~/cli/commands/doctor.ts";
 import { formatEngine } from "~/cli/commands/engine.ts";
 import { formatStatus } from "~/cli/commands/running.ts";
 import type { EngineFacts, EngineInstall } from "~/engine/install.ts";
@@ -20,16 +20,6 @@ Deno.test("formatFinding() marks what is a problem, so that it is seen and can b
   assert.equal(formatFinding(good), "ok      memory: 8.0 GiB free");
   const bad = { what: "engine", isGood: false, detail: "none: run mesh-llm engine install" };
   assert.equal(formatFinding(bad), "PROBLEM engine: none: run mesh-llm engine install");
-});
-
-Deno.test("describeMesh() tells mesh, port, and whom nothing is heard of", () => {
-  assert.equal(describeMesh(snapshotOf()), "none, this machine only");
-  const peers = [peerOf(), peerOf({ state: "suspect" }), peerOf({ state: "silent" })];
-  const told = describeMesh(snapshotOf({ mesh_id: MESH_ID, peer_port: 4433, peers }));
-  assert.equal(
-    told,
-    `${MESH_ID}, 3 peers, 0 clients, links on UDP port 4433; nothing is heard of 2 of the peers now`,
-  );
 });
 
 Deno.test("formatEngine() tells all that an engine says about itself, a line each", () => {
