@@ -52,6 +52,8 @@ export class Membership {
   readonly #memberDials: MemberDials;
   readonly #clientDials: ClientDials;
   #dialsDueMs = Number.POSITIVE_INFINITY;
+  /** What {@link Presence.turns} was when the dials were last looked at. */
+  #dialsTurn = -1;
   #tidyDueMs = Number.POSITIVE_INFINITY;
   #nowMs = Number.NEGATIVE_INFINITY;
 
@@ -83,8 +85,17 @@ export class Membership {
     this.#spread.run(atMs);
     this.#repair.run(atMs);
     if (atMs >= this.#tidyDueMs) this.#tidy(atMs);
-    this.#dialsDueMs = this.#dials.run(atMs);
+    if (this.#mayDial(input, atMs)) {
+      this.#dialsDueMs = this.#dials.run(atMs);
+      this.#dialsTurn = this.#presence.turns;
+    }
     return this.#state.takeEffects();
+  }
+
+  /** Whether there can be anything new to dial: messages come often, and mostly change nothing in this. */
+  #mayDial({ kind }: MeshInput, nowMs: number): boolean {
+    const isNothing = kind === "message" || kind === "tick" || kind === "observed";
+    return !isNothing || nowMs >= this.#dialsDueMs || this.#dialsTurn !== this.#presence.turns;
   }
 
   get #dials(): MemberDials | ClientDials {
@@ -145,7 +156,7 @@ export class Membership {
     if (store.put(record, nowMs) === "known") return;
     const entry = store.get(self);
     if (entry !== undefined) entry.absentSinceMs = undefined;
-    this.#spread.add(self, self, nowMs);
+    this.#spread.add(self, { source: self, isNewProcess: false }, nowMs);
   }
 
   #onLinkUp(up: Of<"link_up">, nowMs: number): void {
@@ -240,8 +251,9 @@ export class Membership {
       const { node } = signed.record;
       const before = this.#state.store.get(node)?.signed.record;
       if (!this.#intake.take(signed, nowMs)) continue;
-      if (before?.session !== signed.record.session) this.#redial(node, nowMs);
-      if (from !== undefined) this.#spread.add(node, from, nowMs);
+      const isNewProcess = before !== undefined && before.session !== signed.record.session;
+      if (before === undefined || isNewProcess) this.#redial(node, nowMs);
+      if (from !== undefined) this.#spread.add(node, { source: from, isNewProcess }, nowMs);
       this.#refresh([node, ...this.#state.store.takeEvicted()], nowMs);
     }
   }

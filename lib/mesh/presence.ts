@@ -3,7 +3,7 @@
  * word takes a member away: a neighbour speaks for its own links only.
  */
 import type { NodeId } from "./ids.ts";
-import type { MemberView } from "./membership_ports.ts";
+import type { MemberEvent, MemberView } from "./membership_ports.ts";
 import type { MembershipState } from "./membership_state.ts";
 
 /**
@@ -15,7 +15,7 @@ const GRACE_MS = 2_500;
 interface Seen {
   health: "live" | "suspect";
   isDirect: boolean;
-  /** The neighbours it is reached by, as one text. */
+  /** The neighbours it is reached by, as one text; empty when there is a link. */
   via: string;
   /** When it will be given up. */
   graceUntilMs: number | undefined;
@@ -26,6 +26,7 @@ export class Presence {
   readonly #state: MembershipState;
   readonly #here = new Map<NodeId, Seen>();
   #dueMs = Number.POSITIVE_INFINITY;
+  #turns = 0;
 
   constructor(state: MembershipState) {
     this.#state = state;
@@ -34,6 +35,11 @@ export class Presence {
   /** When the next grace ends. */
   get dueMs(): number {
     return this.#dueMs;
+  }
+
+  /** Grows whenever somebody comes or goes. */
+  get turns(): number {
+    return this.#turns;
   }
 
   isHere(node: NodeId): boolean {
@@ -63,14 +69,13 @@ export class Presence {
     const { store } = this.#state;
     if (store.present(node) === undefined) return undefined;
     const link = this.#state.directLink(node);
+    if (link !== undefined) {
+      const health = link.health === "live" ? "live" : "suspect";
+      return { health, isDirect: true, via: "", graceUntilMs: undefined };
+    }
     const via = this.#state.neighbours.via(node);
-    if (link !== undefined || via.length > 0) {
-      return {
-        health: link === undefined || link.health === "live" ? "live" : "suspect",
-        isDirect: link !== undefined,
-        via: via.join(" "),
-        graceUntilMs: undefined,
-      };
+    if (via.length > 0) {
+      return { health: "live", isDirect: false, via: via.join(" "), graceUntilMs: undefined };
     }
     if (before === undefined) return undefined;
     // Only its own link's silence is proof enough at once, and only when that was the last way.
@@ -82,19 +87,15 @@ export class Presence {
   }
 
   #tell(node: NodeId, before: Seen | undefined, after: Seen): void {
-    const { emit } = this;
-    if (before === undefined) emit(node, "joined");
-    else if (before.health === "live" && after.health === "suspect") emit(node, "suspect");
-    else if (before.health === "suspect" && after.health === "live") emit(node, "back");
-    else if (before.isDirect !== after.isDirect || before.via !== after.via) emit(node, "rerouted");
-  }
-
-  readonly emit = (node: NodeId, event: "joined" | "suspect" | "back" | "rerouted"): void => {
+    const event = changeOf(before, after);
+    if (event === undefined) return;
+    if (event === "joined") this.#turns += 1;
     this.#state.emit({ kind: "member", event, node });
-  };
+  }
 
   #lose(node: NodeId, nowMs: number): void {
     this.#here.delete(node);
+    this.#turns += 1;
     const entry = this.#state.store.get(node);
     const hasLeft = this.#state.store.present(node) === undefined;
     if (entry !== undefined) entry.absentSinceMs = nowMs;
@@ -130,7 +131,14 @@ export class Presence {
       health: seen.health,
       isDirect: seen.isDirect,
       isPunched: seen.isDirect && this.#state.directLink(node)?.isPunched === true,
-      via: seen.via === "" ? [] : seen.via.split(" "),
+      via: this.#state.neighbours.via(node),
     };
   }
+}
+
+/** What of a change others want to know. */
+function changeOf(before: Seen | undefined, after: Seen): MemberEvent | undefined {
+  if (before === undefined) return "joined";
+  if (before.health !== after.health) return after.health === "suspect" ? "suspect" : "back";
+  return before.isDirect !== after.isDirect || before.via !== after.via ? "rerouted" : undefined;
 }

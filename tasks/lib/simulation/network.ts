@@ -70,8 +70,8 @@ class End implements LinkEnd {
   health: LinkHealth = "live";
   /** When the last message to this end arrives: they keep their order. */
   arrivesMs = 0;
-  /** What waits for the network to come back. */
-  readonly held: ControlMessage[] = [];
+  /** What is on its way to this end, in order. */
+  readonly inbox: { readonly arrivesMs: number; readonly message: ControlMessage }[] = [];
   /** Counts silences, so that an old one ends with its successor; odd while one lasts. */
   silence = 0;
   isUp = false;
@@ -171,7 +171,7 @@ export class Network {
         if (!from.isAlive || near.health === "closed") return end(false);
         near.isUp = true;
         from.linkUp(near);
-        this.#release(near);
+        this.#drain(near);
         end(true);
       });
     });
@@ -198,30 +198,22 @@ export class Network {
     if (near.health === "closed") return;
     this.messages += 1;
     this.bytes += sizeOf(message);
-    if (!this.isConnected(near.owner.host, near.other.owner.host)) {
-      near.held.push(message);
-      return;
-    }
-    this.#deliver(near, message);
-  }
-
-  #deliver(near: End, message: ControlMessage): void {
     const far = near.other;
     far.arrivesMs = Math.max(far.arrivesMs, this.#queue.nowMs + this.#tripMs());
-    this.#queue.at(far.arrivesMs, () => this.#arrive(far, message));
+    far.inbox.push({ arrivesMs: far.arrivesMs, message });
+    this.#queue.at(far.arrivesMs, () => this.#drain(far));
   }
 
-  #arrive(far: End, message: ControlMessage): void {
-    if (!far.owner.isAlive || far.health === "closed") return;
-    // What comes before the handshake is over at this end waits for it.
-    if (!far.isUp) far.other.held.push(message);
-    else if (this.isConnected(far.owner.host, far.other.owner.host)) {
-      far.owner.message(far, message);
-    } else far.other.held.push(message);
-  }
-
-  #release(end: End): void {
-    for (const message of end.other.held.splice(0)) this.#deliver(end.other, message);
+  /** Hands over what has come, unless the network is cut or the handshake is not over at this end. */
+  #drain(end: End): void {
+    const { owner, other, inbox } = end;
+    while (owner.isAlive && end.isUp && end.health !== "closed" && end.silence % 2 === 0) {
+      const [next] = inbox;
+      if (next === undefined || next.arrivesMs > this.#queue.nowMs) return;
+      if (!this.isConnected(owner.host, other.owner.host)) return;
+      inbox.shift();
+      owner.message(end, next.message);
+    }
   }
 
   /** Ends a link with a word that the other side hears. */
@@ -281,7 +273,7 @@ export class Network {
     this.#queue.after(this.#chance.between(50, 2_000), () => {
       if (end.silence !== silence || end.health === "closed" || !end.owner.isAlive) return;
       this.#setHealth(end, "live");
-      this.#release(end);
+      this.#drain(end);
     });
   }
 
@@ -326,6 +318,7 @@ export class Network {
       }
       end.silence += 1;
       this.#setHealth(end, "live");
+      this.#drain(end);
     });
   }
 }

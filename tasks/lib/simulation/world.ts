@@ -10,7 +10,7 @@ import { type Host, type Nat, Network } from "./network.ts";
 import { type Identity, SimProcess, simulatedId, type Surroundings } from "./process.ts";
 
 /** Between two looks at whether all agree. */
-const LOOK_MS = 50;
+const LOOK_MS = 100;
 /** A member may be given up so long after it could not be reached: links are noticed late, and so are repairs. */
 const EXCUSE_MS = 7_000;
 
