@@ -2,15 +2,8 @@
  * The certificate of the peer port: in `<home>/link-cert.pem` with its key, mode 0600, or one that nobody keeps. It
  * names nobody; peers pin its hash, and who is behind it is proved inside the connection.
  */
-// It has to be there before @peculiar/x509 is.
-import "reflect-metadata";
-import { createHash, timingSafeEqual } from "node:crypto";
+import { createHash, timingSafeEqual, X509Certificate } from "node:crypto";
 import { join } from "node:path";
-import {
-  BasicConstraintsExtension,
-  X509Certificate,
-  X509CertificateGenerator,
-} from "@peculiar/x509";
 import { UserError } from "../../base/errors.ts";
 import { ensureDir, readTextIfAny, writeFileAtomic } from "../../base/io/files.ts";
 import { pemBytes, pemText } from "../pem.ts";
@@ -55,6 +48,7 @@ export async function rotateLinkCert(homeDir: string): Promise<LinkCert> {
 
 /** Makes a certificate that lives as long as this process. */
 export async function makeEphemeralLinkCert(): Promise<LinkCert> {
+  const { BasicConstraintsExtension, X509CertificateGenerator } = await loadGenerator();
   const keys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
   const nowMs = Date.now();
   const certificate = await X509CertificateGenerator.createSelfSigned({
@@ -70,13 +64,19 @@ export async function makeEphemeralLinkCert(): Promise<LinkCert> {
   return linkCert(await crypto.subtle.exportKey("pkcs8", keys.privateKey), certificate.rawData);
 }
 
+/** Takes 0.3 s to load from a checkout, so it is loaded only when a certificate is made: once in a home's life. */
+async function loadGenerator(): Promise<typeof import("@peculiar/x509")> {
+  // It has to be there before the other is.
+  await import("reflect-metadata");
+  return await import("@peculiar/x509");
+}
+
 async function parse(text: string, path: string): Promise<LinkCert> {
   const [key, der] = [pemBytes("PRIVATE KEY", text), pemBytes("CERTIFICATE", text)];
   try {
     if (key === undefined || der === undefined) throw new TypeError("The file lacks a block");
     const certificate = new X509Certificate(der);
-    const isLeaf = certificate.getExtension(BasicConstraintsExtension)?.ca === false;
-    if (!isLeaf || !await isPair(key, certificate)) throw new TypeError("They do not fit");
+    if (certificate.ca || !await isPair(key, certificate)) throw new TypeError("They do not fit");
     refuseWrongDates(certificate, path);
     return linkCert(key, der);
   } catch (error) {
@@ -98,13 +98,14 @@ async function isPair(
   const jwk = { kty, crv, x, y } as JsonWebKey;
   const open = await crypto.subtle.importKey("jwk", jwk, ALGORITHM, true, ["verify"]);
   const spki = new Uint8Array(await crypto.subtle.exportKey("spki", open));
-  const named = new Uint8Array(publicKey.rawData);
+  const named = publicKey.export({ type: "spki", format: "der" });
   return spki.length === named.length && timingSafeEqual(spki, named);
 }
 
 /** Made while the clock was wrong, it would be refused by every peer, and nobody would know why. */
-function refuseWrongDates({ notBefore, notAfter }: X509Certificate, path: string): void {
+function refuseWrongDates({ validFrom, validTo }: X509Certificate, path: string): void {
   const nowMs = Date.now();
+  const [notBefore, notAfter] = [new Date(validFrom), new Date(validTo)];
   if (nowMs >= notBefore.getTime() && nowMs <= notAfter.getTime()) return;
   const [from, to] = [notBefore, notAfter].map((date) => date.toISOString().slice(0, 10));
   throw new UserError(
