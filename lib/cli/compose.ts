@@ -1,5 +1,6 @@
 /** The composition root: makes a node of its parts, and gives each its port to the world. */
 import { join } from "node:path";
+import { getLogger } from "@logtape/logtape";
 import { createManagementApp } from "~/api/app.ts";
 import { PAGE } from "~/api/io/page.ts";
 import { ensureManagementToken, MANAGEMENT_TOKEN_FILE } from "~/api/io/token_file.ts";
@@ -13,7 +14,8 @@ import { freePorts } from "~/engine/io/free_port.ts";
 import { httpHealthProbe } from "~/engine/io/health.ts";
 import type { RunDir } from "~/engine/io/run_dir.ts";
 import type { PlanRequest } from "~/engine/memory_plan.ts";
-import { loadNodeKey, makeEphemeralNodeKey } from "~/mesh/io/node_key.ts";
+import { shortId } from "~/mesh/ids.ts";
+import { DiskModels } from "~/node/disk_models.ts";
 import { EngineDriver } from "~/node/engine_driver.ts";
 import { EventHub } from "~/node/events.ts";
 import { Inflight } from "~/node/inflight.ts";
@@ -21,13 +23,18 @@ import { localEngineSource } from "~/node/io/engine_source.ts";
 import { LocalPlanner } from "~/node/io/launch_planner.ts";
 import { LocalModelSource } from "~/node/io/model_source.ts";
 import { LocalModel } from "~/node/local_model.ts";
+import type { MeshEvents, MeshRuntime } from "~/node/mesh/mesh_runtime.ts";
 import { NodeMetrics } from "~/node/metrics.ts";
 import { MeshNode } from "~/node/node.ts";
 import { RequestBook } from "~/node/request_book.ts";
 import type { NodeSettings } from "~/node/settings.ts";
 import { createOpenAiApp } from "~/proxy/app.ts";
 import { HttpUpstream } from "~/proxy/io/http_upstream.ts";
+import { PeerDoor } from "~/proxy/peer_door.ts";
+import { type ComposedMesh, composeMesh } from "./compose_mesh.ts";
 import type { Env } from "./settings.ts";
+
+const log = getLogger(["mesh-llm", "cli"]);
 
 /** What the program gives to a node that it starts. */
 export interface ComposeOptions {
@@ -38,36 +45,98 @@ export interface ComposeOptions {
   readonly onSourceFailure: ReportSourceFailure;
   /** Called when somebody asks the node to end. */
   readonly requestStop: () => void;
+  readonly onMesh: MeshNews;
 }
+
+/** What the program tells the person of the mesh. */
+export type MeshNews = Pick<MeshEvents, "invite" | "joined" | "clash">;
 
 /** A node with its owner. */
 export interface ComposedNode {
   readonly node: MeshNode;
   readonly local: LocalModel;
   readonly settings: NodeSettings;
+  readonly mesh: MeshRuntime;
+  readonly openai: OpenAiApp;
+  readonly peers: PeerDoor;
 }
 
-/** Puts a node together; nothing is bound, fetched or started yet. */
+type OpenAiApp = ReturnType<typeof createOpenAiApp>;
+
+/** Puts a node together; no door is bound, nothing fetched or started yet. */
 export async function composeNode(options: ComposeOptions): Promise<ComposedNode> {
-  const { settings, requestStop } = options;
-  const { homeDir } = settings;
-  const key = settings.isEphemeral ? await makeEphemeralNodeKey() : await loadNodeKey(homeDir);
+  const { settings } = options;
+  const parts = composeLocal(options);
+  const { local, planner } = parts;
+  // Made in a circle: the mesh tells the node, and the node tells the mesh.
+  let node: MeshNode | undefined;
+  let peers: PeerDoor | undefined;
+  const disk = new DiskModels(
+    async () => (await parts.models.inventory()).map(({ id }) => id),
+    () => mesh.runtime.changed(),
+  );
+  const mesh = await composeMesh(settings, {
+    facts: () => ({
+      engine: local.engine,
+      offeredBytes: planner.offeredBytes,
+      models: disk.names,
+      slot: local.state,
+    }),
+    events: {
+      ...options.onMesh,
+      member: (event, id) => node?.onMember(event, id),
+      changed: () => node?.onMeshChanged(),
+      stream: (link, stream) => {
+        const { nodeId, certificate } = link.peer;
+        if (peers === undefined) return stream.cancel();
+        void peers.serve(stream, { nodeId, rights: certificate.paper.rights });
+      },
+    },
+  });
+  node = composeMeshNode(options, { ...parts, mesh, disk });
+  const openai = openAiApp(node, settings);
+  peers = composePeerDoor(mesh, openai);
+  if (!settings.isClient) void disk.refresh();
+  local.subscribe(({ kind }) => void (kind === "ready" && disk.refresh()));
+  return { node, local, settings, mesh: mesh.runtime, openai, peers };
+}
+
+interface LocalParts {
+  readonly local: LocalModel;
+  readonly driver: EngineDriver;
+  readonly planner: LocalPlanner;
+  readonly models: LocalModelSource;
+  readonly inflight: Inflight;
+}
+
+/** What serves a model here. */
+function composeLocal(options: ComposeOptions): LocalParts {
+  const { settings } = options;
   const inflight = new Inflight(systemTimers);
   const driver = composeDriver(options);
   const planner = new LocalPlanner({
     requested: planRequestOf(settings),
     ...(settings.device === undefined ? {} : { device: settings.device }),
   });
+  const models = localModels(settings, options.env);
   const local = new LocalModel({
     clock: systemClock,
     engines: localEngineSource(settings),
-    models: localModels(settings, options.env),
+    models,
     planner,
     driver,
     inflight,
     report: options.report,
     onSourceFailure: options.onSourceFailure,
   });
+  return { local, driver, planner, models, inflight };
+}
+
+function composeMeshNode(
+  { requestStop }: ComposeOptions,
+  parts: LocalParts & { readonly mesh: ComposedMesh; readonly disk: DiskModels },
+): MeshNode {
+  const { local, driver, planner, inflight, mesh, disk } = parts;
   const book = new RequestBook({ inflight, wallMs: () => systemClock.wallMs() });
   const startedMs = systemClock.nowMs();
   const metrics = new NodeMetrics({
@@ -80,10 +149,13 @@ export async function composeNode(options: ComposeOptions): Promise<ComposedNode
       isReady: () => local.state.kind === "ready",
     },
   });
-  const node = new MeshNode({
+  return new MeshNode({
     version: VERSION,
-    nodeId: key.nodeId,
+    nodeId: mesh.nodeId,
     clock: systemClock,
+    timers: systemTimers,
+    mesh: mesh.runtime,
+    diskModels: () => disk.names,
     local,
     driver,
     book,
@@ -93,7 +165,23 @@ export async function composeNode(options: ComposeOptions): Promise<ComposedNode
     openUpstream: (endpoint) => new HttpUpstream(endpoint),
     requestStop,
   });
-  return { node, local, settings };
+}
+
+/** The door for requests that come over links. */
+function composePeerDoor({ nodeId, runtime }: ComposedMesh, openai: OpenAiApp): PeerDoor {
+  return new PeerDoor({
+    nodeId,
+    fetch: (request, env) => openai.fetch(request, env),
+    wayTo: (peer) => runtime.life?.ways.wayTo(peer),
+    misused: (peer, what) => {
+      log.warn("Node {peer} broke the protocol, its link is closed: {what}", {
+        peer: shortId(peer),
+        what,
+      });
+      runtime.life?.session.table.drop(peer, "protocol");
+    },
+    timers: systemTimers,
+  });
 }
 
 function composeDriver({ settings: { homeDir }, runDir }: ComposeOptions): EngineDriver {
@@ -153,10 +241,9 @@ export interface OpenDoors {
  *
  * @throws {UserError} when a port is taken
  */
-export async function openDoors({ node, settings }: ComposedNode): Promise<OpenDoors> {
+export async function openDoors({ node, settings, openai }: ComposedNode): Promise<OpenDoors> {
   const closing = new AbortController();
   const listen = settings.listenAll ? "all" : "loopback";
-  const openai = openAiApp(node, settings);
   const management = await managementApp(node, { settings, closing: closing.signal });
   const api = await serveHttp({
     listen,
@@ -187,11 +274,11 @@ export async function openDoors({ node, settings }: ComposedNode): Promise<OpenD
   };
 }
 
-function openAiApp(node: MeshNode, settings: NodeSettings): ReturnType<typeof createOpenAiApp> {
+function openAiApp(node: MeshNode, settings: NodeSettings): OpenAiApp {
   return createOpenAiApp({
     nodeId: node.status().node_id,
     table: node.routing,
-    localTable: node.routing,
+    localTable: node.localRouting,
     policy: { hosts: settings.listenAll ? "any" : "loopback" },
     keys: settings.apiKeys.length === 0 ? undefined : new KeyRing(settings.apiKeys),
     clock: systemClock,

@@ -66,6 +66,8 @@ export interface Link {
   openStream(): Promise<PeerStream>;
   /** Says `bye` with the reason and closes; only the first call counts. */
   close(reason: string): void;
+  /** Resolves when nothing of it is left: after the `bye` has reached the peer, or a second. */
+  readonly gone: Promise<void>;
 }
 
 /** A piece of a stream: a head (JSON, at most 64 KiB) or bytes (at most 256 KiB each). */

@@ -4,18 +4,21 @@
  */
 import { getLogger } from "@logtape/logtape";
 import type {
+  InviteRequest,
   Joined,
   MadeInvite,
   ManagedNode,
   MemberInfo,
   NumberedEvent,
   Revoked,
+  RevokeRequest,
   StatusSnapshot,
   SubscribeOptions,
 } from "~/api/ports.ts";
-import { NodeRefusal } from "~/api/ports.ts";
-import type { Clock } from "~/base/clock.ts";
+import type { CancelTimer, Clock, Timers } from "~/base/clock.ts";
 import { UserError } from "~/base/errors.ts";
+import type { NodeId } from "~/mesh/ids.ts";
+import type { MemberEvent } from "~/mesh/membership_ports.ts";
 import type { RequestEvent } from "~/proxy/events.ts";
 import { plainName } from "~/proxy/models.ts";
 import type { RoutingTable, Upstream } from "~/proxy/ports.ts";
@@ -23,6 +26,8 @@ import type { EngineDriver } from "./engine_driver.ts";
 import { type EventHub, requestEvent } from "./events.ts";
 import type { LocalModel } from "./local_model.ts";
 import type { NodeMetrics } from "./metrics.ts";
+import { MeshDesk, type MeshPort } from "./mesh/mesh_desk.ts";
+import { MeshRouting } from "./mesh_routing.ts";
 import { idOf, loadingOf, nodeStatusOf, type SlotState } from "./model_slot.ts";
 import type { RequestBook } from "./request_book.ts";
 import { LocalRouting } from "./routing.ts";
@@ -32,12 +37,18 @@ const log = getLogger(["mesh-llm", "node"]);
 
 /** Running requests get this long to end before a model or the node goes, in milliseconds. */
 export const DRAIN_MS = 10_000;
+/** Many peers come and go at once: pages are told of it together. */
+const PEERS_GATHER_MS = 200;
 
 /** What a node is put together from. */
 export interface MeshNodeParts {
   readonly version: string;
   readonly nodeId: string;
   readonly clock: Clock;
+  readonly timers: Timers;
+  readonly mesh: MeshPort;
+  /** Names of models on this node's disk. */
+  readonly diskModels: () => readonly string[];
   readonly local: LocalModel;
   readonly driver: Pick<EngineDriver, "subscribe" | "endpoint" | "snapshot">;
   readonly book: RequestBook;
@@ -51,9 +62,14 @@ export interface MeshNodeParts {
   readonly requestStop: () => void;
 }
 
-/** A node that serves one model of its own. */
+/** A node that serves one model of its own, and passes on what others serve. */
 export class MeshNode implements ManagedNode {
   readonly routing: RoutingTable;
+  /** What this node serves itself: all that other nodes get from it, so that no request goes in circles. */
+  readonly localRouting: RoutingTable;
+  readonly #mesh: MeshDesk;
+  readonly #newsListeners = new Set<() => void>();
+  #peersLater: CancelTimer | undefined;
   readonly #parts: MeshNodeParts;
   readonly #startedMs: number;
   #apiPort = 0;
@@ -65,11 +81,21 @@ export class MeshNode implements ManagedNode {
   constructor(parts: MeshNodeParts) {
     this.#parts = parts;
     this.#startedMs = parts.clock.nowMs();
-    this.routing = new LocalRouting({
+    const local = this.localRouting = new LocalRouting({
       nodeId: parts.nodeId,
       slot: () => parts.local.state,
       upstream: () => this.#upstreamNow(),
     });
+    this.routing = new MeshRouting({
+      local,
+      remotes: () => parts.mesh.life?.ways.remotes() ?? [],
+    });
+    this.#mesh = new MeshDesk(parts.mesh, () => ({
+      nodeId: parts.nodeId,
+      version: parts.version,
+      serving: local.served().map(({ id }) => id),
+      models: parts.diskModels(),
+    }));
     parts.local.subscribe((state) => this.#onSlot(state));
     parts.driver.subscribe(({ restarts }) => this.#onRestarts(restarts));
   }
@@ -109,7 +135,29 @@ export class MeshNode implements ManagedNode {
       upMs: clock.nowMs() - this.#startedMs,
       usage: (id) => book.usageOf(id),
       nowMs: clock.wallMs(),
+      mesh: this.#mesh.facts(),
     });
+  }
+
+  /** Calls `listener` when other models may be answered than before, until the returned function is called. */
+  onNews(listener: () => void): () => void {
+    this.#newsListeners.add(listener);
+    return () => this.#newsListeners.delete(listener);
+  }
+
+  /** Takes in what happened to another member. */
+  onMember(event: MemberEvent, node: NodeId): void {
+    this.#parts.hub.publish({ kind: "peer", data: { id: node, event } });
+    this.onMeshChanged();
+  }
+
+  /** Peers, papers or addresses changed. */
+  onMeshChanged(): void {
+    this.#peersLater ??= this.#parts.timers.after(PEERS_GATHER_MS, () => {
+      this.#peersLater = undefined;
+      this.#parts.hub.publish({ kind: "status", data: {} });
+    });
+    this.#tellNews();
   }
 
   lastEventId(): number {
@@ -138,20 +186,20 @@ export class MeshNode implements ManagedNode {
     await local.drop(DRAIN_MS);
   }
 
-  join(): Promise<Joined> {
-    return Promise.reject(inNoMesh());
+  join(token: string): Promise<Joined> {
+    return this.#mesh.join(token);
   }
 
-  makeInvite(): Promise<MadeInvite> {
-    return Promise.reject(inNoMesh());
+  makeInvite(request: InviteRequest): Promise<MadeInvite> {
+    return this.#mesh.makeInvite(request);
   }
 
-  revoke(): Promise<Revoked> {
-    return Promise.reject(inNoMesh());
+  revoke(request: RevokeRequest): Promise<Revoked> {
+    return this.#mesh.revoke(request);
   }
 
   members(): readonly MemberInfo[] {
-    return [];
+    return this.#mesh.members();
   }
 
   shutdown(): Promise<void> {
@@ -187,6 +235,12 @@ export class MeshNode implements ManagedNode {
     const data = { name: model, state: state.kind, phase: loading?.phase ?? null };
     hub.publish({ kind: "model", data: { ...data, percent: loading?.percent ?? null } });
     hub.publish({ kind: "status", data: {} });
+    this.#parts.mesh.changed();
+    this.#tellNews();
+  }
+
+  #tellNews(): void {
+    for (const listener of this.#newsListeners) listener();
   }
 
   #onRestarts(restarts: number): void {
@@ -194,10 +248,6 @@ export class MeshNode implements ManagedNode {
     if (restarts > this.#restarts && name !== undefined) this.#parts.metrics.engineRestarted(name);
     this.#restarts = restarts;
   }
-}
-
-function inNoMesh(): NodeRefusal {
-  return new NodeRefusal("conflict", "Cannot do this: this node is in no mesh");
 }
 
 /** Logs what happens to the model, for the person at the terminal. */

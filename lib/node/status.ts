@@ -2,6 +2,7 @@
 import type { StatusEngine, StatusModel, StatusSnapshot } from "~/api/ports.ts";
 import { percentOf } from "~/base/progress.ts";
 import { GIB } from "~/base/units.ts";
+import type { MeshFacts } from "./mesh/mesh_desk.ts";
 import { idOf, loadingOf, nodeStatusOf, type SlotState } from "./model_slot.ts";
 import type { PreparedEngine } from "./ports.ts";
 
@@ -20,6 +21,7 @@ export interface StatusFacts {
   /** Requests answered per model since the start, and when the last one came (Unix ms). */
   readonly usage: (modelId: string) => ModelUsage;
   readonly nowMs: number;
+  readonly mesh: MeshFacts;
 }
 
 /** How much a model was used. */
@@ -31,25 +33,25 @@ export interface ModelUsage {
 
 /** The status as scripts and the page read it. */
 export function buildStatus(facts: StatusFacts): StatusSnapshot {
-  const { slot } = facts;
+  const { slot, mesh } = facts;
   const loading = loadingOf(slot);
   return {
     version: facts.version,
     node_id: facts.nodeId,
-    node_status: nodeStatusOf(slot),
+    node_status: mesh.isClient && slot.kind === "empty" ? "client" : nodeStatusOf(slot),
     is_host: slot.kind === "ready" || slot.kind === "draining",
-    is_client: false,
+    is_client: mesh.isClient,
     llama_ready: slot.kind === "ready",
     model_name: idOf(slot) ?? null,
     api_port: facts.apiPort,
     my_vram_gb: toGb(facts.offeredBytes),
     model_size_gb: "model" in slot ? toGb(slot.model.sizeBytes) : 0,
-    mesh_id: null,
+    mesh_id: mesh.meshId,
     mesh_name: null,
-    token: null,
-    invite_serial: null,
-    peer_port: null,
-    clients: 0,
+    token: mesh.token,
+    invite_serial: mesh.inviteSerial,
+    peer_port: mesh.peerPort,
+    clients: mesh.clients,
     inflight_requests: facts.inflightRequests,
     queued_requests: facts.queuedRequests,
     uptime_secs: Math.floor(facts.upMs / 1000),
@@ -57,27 +59,40 @@ export function buildStatus(facts: StatusFacts): StatusSnapshot {
       ? null
       : { phase: loading.phase, percent: loading.percent ?? null },
     error: slot.kind === "failed" ? slot.reason : null,
-    peers: [],
+    peers: mesh.peers,
     mesh_models: modelsOf(facts),
     engine: engineOf(facts.engine),
   };
 }
 
+/** This node's own model first, then those of others by name. */
 function modelsOf(facts: StatusFacts): readonly StatusModel[] {
-  const { slot } = facts;
-  const name = idOf(slot);
-  if (name === undefined || slot.kind === "failed") return [];
+  const { slot, mesh } = facts;
+  const name = slot.kind === "failed" ? undefined : idOf(slot);
+  const others = [...mesh.elsewhere.keys()].filter((id) => id !== name).sort();
+  const names = name === undefined ? others : [name, ...others];
+  return names.map((id) => modelOf(id, facts, id === name));
+}
+
+function modelOf(name: string, facts: StatusFacts, isOwn: boolean): StatusModel {
+  const { slot, mesh } = facts;
   const usage = facts.usage(name);
-  return [{
+  const elsewhere = mesh.elsewhere.get(name);
+  const hosts = (elsewhere?.hosts ?? 0) + (isOwn && slot.kind === "ready" ? 1 : 0);
+  return {
     name,
-    status: slot.kind === "ready" ? "warm" : "loading",
-    node_count: slot.kind === "ready" ? 1 : 0,
-    size_gb: "model" in slot ? toGb(slot.model.sizeBytes) : expectedGb(slot),
+    status: hosts > 0 ? "warm" : "loading",
+    node_count: hosts,
+    size_gb: isOwn ? ownGb(slot) : toGb(elsewhere?.sizeBytes ?? 0),
     request_count: usage.requests,
     last_active_secs_ago: usage.lastMs === undefined
       ? null
       : Math.max(0, Math.floor((facts.nowMs - usage.lastMs) / 1000)),
-  }];
+  };
+}
+
+function ownGb(slot: SlotState): number {
+  return "model" in slot ? toGb(slot.model.sizeBytes) : expectedGb(slot);
 }
 
 /** What a running download says about the size, before the file is here. */

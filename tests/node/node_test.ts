@@ -10,6 +10,7 @@ import { EMPTY_SLOT, type SlotModel, type SlotState } from "~/node/model_slot.ts
 import { MeshNode } from "~/node/node.ts";
 import { RequestBook } from "~/node/request_book.ts";
 import type { Upstream } from "~/proxy/ports.ts";
+import { NoMesh } from "#support/no_mesh.ts";
 import { VirtualTime } from "#support/virtual_time.ts";
 
 const MODEL: SlotModel = {
@@ -26,6 +27,7 @@ const UPSTREAM: Upstream = { send: () => Promise.reject(new Error("not called he
 /** A node whose model and engine a test plays by hand. */
 class Stage {
   readonly time = new VirtualTime();
+  readonly mesh = new NoMesh();
   readonly deeds: string[] = [];
   readonly events: NumberedEvent[] = [];
   state: SlotState = EMPTY_SLOT;
@@ -43,6 +45,9 @@ class Stage {
       version: "1.2.3",
       nodeId: "node-a",
       clock: this.time,
+      timers: this.time,
+      mesh: this.mesh,
+      diskModels: () => [],
       local: this.#local(),
       driver: this.#driver(),
       book: this.book,

@@ -4,6 +4,7 @@ import { EMPTY_SLOT, type SlotModel, type SlotState } from "~/node/model_slot.ts
 import { LocalRouting } from "~/node/routing.ts";
 import { buildStatus, type StatusFacts } from "~/node/status.ts";
 import type { Upstream } from "~/proxy/ports.ts";
+import { NO_MESH_FACTS } from "#support/no_mesh.ts";
 
 const MODEL: SlotModel = {
   id: "tiny",
@@ -28,6 +29,7 @@ function factsOf(slot: SlotState, changes: Partial<StatusFacts> = {}): StatusFac
     upMs: 61_500,
     usage: () => ({ requests: 0 }),
     nowMs: 1_000_000,
+    mesh: NO_MESH_FACTS,
     ...changes,
   };
 }
@@ -48,7 +50,7 @@ Deno.test("buildStatus() of an idle node has every promised field and nothing in
     mesh_name: null,
     token: null,
     invite_serial: null,
-    peer_port: null,
+    peer_port: 4433,
     clients: 0,
     inflight_requests: 0,
     queued_requests: 0,
@@ -141,4 +143,23 @@ Deno.test("LocalRouting has no target while the engine is gone, and tells a load
   const starting = routingOf({ kind: "starting", model: MODEL, percent: 9 }, undefined);
   assert.deepEqual(starting.loading(), [{ id: "tiny", phase: "loading", percent: 9 }]);
   assert.deepEqual(starting.served(), []);
+});
+
+Deno.test("buildStatus() counts a model of several nodes once, this node's own first", () => {
+  const elsewhere = new Map([
+    ["other", { hosts: 0, loading: 1, sizeBytes: 0 }],
+    ["tiny", { hosts: 2, loading: 0, sizeBytes: 0.5 * GIB }],
+    ["big", { hosts: 1, loading: 1, sizeBytes: 8 * GIB }],
+  ]);
+  const { mesh_models } = buildStatus(factsOf(READY, { mesh: { ...NO_MESH_FACTS, elsewhere } }));
+  assert.deepEqual(
+    mesh_models.map(({ name, status, node_count, size_gb }) => [name, status, node_count, size_gb]),
+    [["tiny", "warm", 3, 0.5], ["big", "warm", 1, 8], ["other", "loading", 0, 0]],
+  );
+});
+
+Deno.test("buildStatus() calls a node that serves nothing and uses a mesh a client", () => {
+  const mesh = { ...NO_MESH_FACTS, isClient: true };
+  const status = buildStatus(factsOf(EMPTY_SLOT, { mesh }));
+  assert.deepEqual([status.node_status, status.is_client], ["client", true]);
 });

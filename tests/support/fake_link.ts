@@ -23,6 +23,7 @@ export class FakeLink implements Link {
   readonly remoteAddress: PeerAddress;
   readonly observedAddress = HERE;
   readonly rttMs = 1;
+  readonly gone = Promise.resolve();
   readonly sent: ControlMessage[] = [];
   health: LinkHealth = "live";
   /** Why it was closed by its owner. */

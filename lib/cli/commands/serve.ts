@@ -4,7 +4,6 @@ import { messageOf, UserError } from "~/base/errors.ts";
 import { ensureDir } from "~/base/io/files.ts";
 import { openRunDir, type RunDir } from "~/engine/io/run_dir.ts";
 import type { LocalModel } from "~/node/local_model.ts";
-import type { SlotState } from "~/node/model_slot.ts";
 import { DRAIN_MS, logSlot } from "~/node/node.ts";
 import type { NodeSettings } from "~/node/settings.ts";
 import { type Announcement, formatAnnouncement } from "../announce.ts";
@@ -17,6 +16,10 @@ import { StopRequest } from "../stop_request.ts";
 
 const log = getLogger(["mesh-llm", "cli"]);
 
+const CLASH =
+  "Another process runs with the key of this node: this one ends. A copied home is the same node; " +
+  "remove the file key from the copy, or set MESH_LLM_EPHEMERAL_KEY";
+
 /** Runs a node; resolves with the exit status when it has ended. */
 export async function serve(context: CommandContext, flags: ServeFlags): Promise<number> {
   const { env, config } = context;
@@ -28,6 +31,9 @@ export async function serve(context: CommandContext, flags: ServeFlags): Promise
     context.print(formatAnnouncement(announcement, context.isJson));
   using stop = new StopRequest();
   using _guard = surviveRejections();
+  const clash = Promise.withResolvers<never>();
+  // Whoever races with this may have left already.
+  clash.promise.catch(() => {});
   try {
     announce({ event: "pid", pid: Deno.pid });
     const composed = await composeNode({
@@ -37,12 +43,22 @@ export async function serve(context: CommandContext, flags: ServeFlags): Promise
       report: context.report,
       onSourceFailure: context.onSourceFailure,
       requestStop: () => stop.request(),
+      onMesh: {
+        invite: (token) => announce({ event: "invite", token }),
+        joined: (meshId, peers) => announce({ event: "joined", mesh_id: meshId, peers }),
+        clash: () => clash.reject(new UserError(CLASH)),
+      },
     });
-    const doors = await openDoors(composed);
-    await runDir.noteDoors({ apiPort: doors.api.port, consolePort: doors.console.port });
-    announce({ event: "api", url: `http://localhost:${doors.api.port}/v1` });
-    announce({ event: "console", url: `http://localhost:${doors.console.port}` });
-    return await run({ composed, doors, stop, announce });
+    try {
+      if (settings.joinTokens.length === 0) await composed.mesh.resume();
+      const doors = await openDoors(composed);
+      await runDir.noteDoors({ apiPort: doors.api.port, consolePort: doors.console.port });
+      announce({ event: "api", url: `http://localhost:${doors.api.port}/v1` });
+      announce({ event: "console", url: `http://localhost:${doors.console.port}` });
+      return await run({ composed, doors, stop, announce, clash: clash.promise });
+    } finally {
+      await composed.mesh.close();
+    }
   } finally {
     await runDir.close();
   }
@@ -104,18 +120,38 @@ interface Run {
   readonly doors: OpenDoors;
   readonly stop: StopRequest;
   readonly announce: (announcement: Announcement) => void;
+  /** Rejects when another process runs with this node's key. */
+  readonly clash: Promise<never>;
 }
 
-async function run({ composed, doors, stop, announce }: Run): Promise<number> {
+async function run({ composed, doors, stop, announce, clash }: Run): Promise<number> {
   const { local, settings } = composed;
   local.subscribe(logSlot);
-  announceReady(local, announce);
+  announceReady(composed, announce);
   try {
-    await Promise.race([firstLoad(local, settings.model), stop.first]);
-    await stop.first;
+    await Promise.race([begin(composed, settings), stop.first, clash]);
+    await Promise.race([stop.first, clash]);
     return 0;
   } finally {
     await end({ composed, doors, stop });
+  }
+}
+
+/** Joins and loads at the same time: until its own model is ready, a node answers through the mesh. */
+async function begin(composed: ComposedNode, settings: NodeSettings): Promise<void> {
+  const { mesh, local } = composed;
+  const joining = settings.joinTokens.length === 0
+    ? Promise.resolve()
+    : mesh.join(settings.joinTokens).then(() => {});
+  const loading = settings.isClient ? Promise.resolve() : firstLoad(local, settings.model);
+  loading.catch(() => {});
+  await joining;
+  try {
+    await loading;
+  } catch (error) {
+    // Alone it would be of no use; in a mesh it answers for what others serve.
+    if (!(error instanceof UserError) || composed.node.routing.served().length === 0) throw error;
+    log.error("{reason}. This node goes on with what others serve", { reason: error.message });
   }
 }
 
@@ -136,22 +172,28 @@ async function firstLoad(local: LocalModel, model: string | undefined): Promise<
   }
 }
 
-function announceReady(local: LocalModel, announce: Run["announce"]): void {
-  let ready: string | undefined;
-  local.subscribe((state: SlotState) => {
-    if (state.kind === "ready" && ready !== state.model.id) {
-      ready = state.model.id;
-      announce({ event: "ready", model: ready });
+/** Tells of each model once it can be answered, from here or from the mesh. */
+function announceReady({ node }: ComposedNode, announce: Run["announce"]): void {
+  const ready = new Set<string>();
+  const look = (): void => {
+    const served = node.routing.served().map(({ id }) => id);
+    for (const model of served.filter((id) => !ready.has(id))) {
+      announce({ event: "ready", model });
     }
-    if (state.kind === "empty") ready = undefined;
-  });
+    for (const id of served) ready.add(id);
+  };
+  node.onNews(look);
+  look();
 }
 
 /**
  * No new requests, running ones get their time, then the engine ends. A second signal cuts what still
  * runs, so that nothing is left to wait for.
  */
-async function end({ composed, doors, stop }: Omit<Run, "announce">): Promise<void> {
+async function end(
+  { composed, doors, stop }: Pick<Run, "composed" | "doors" | "stop">,
+): Promise<void> {
+  composed.peers.stop();
   const graceful = Promise.all([composed.local.close(DRAIN_MS), doors.close(DRAIN_MS)]);
   await Promise.race([graceful, stop.second]);
   if (stop.isUrgent) await doors.close(0);

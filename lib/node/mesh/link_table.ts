@@ -128,10 +128,12 @@ export class LinkTable {
     for (const link of this.#retired.keys()) if (link.peer.nodeId === peer) link.close(reason);
   }
 
-  /** Ends all links and every dial. */
-  close(reason: string): void {
+  /** Ends all links and every dial; resolves when the goodbyes have arrived, or had their time. */
+  async close(reason: string): Promise<void> {
     this.#closing.abort();
-    for (const link of [...this.#links.values(), ...this.#retired.keys()]) link.close(reason);
+    const links = [...this.#links.values(), ...this.#retired.keys()];
+    for (const link of links) link.close(reason);
+    await Promise.all(links.map(({ gone }) => gone));
   }
 
   #take(link: Link): void {
@@ -155,9 +157,9 @@ export class LinkTable {
     const isNewProcess = current !== undefined && current.peer.session !== session;
     if (current !== undefined && isNewProcess) current.close("replaced");
     else if (current !== undefined) this.#retire(current, "duplicate");
-    log.debug("Linked with {peer} at {address}", {
+    log.debug("Linked with {peer} at {at}", {
       peer: shortId(nodeId),
-      address: formatAddress(link.remoteAddress),
+      at: formatAddress(link.remoteAddress),
     });
     this.#begin(link);
     this.#options.events.up(link);

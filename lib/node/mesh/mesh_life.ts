@@ -113,6 +113,11 @@ export class MeshLife {
     });
   }
 
+  /** How this node acts in it. */
+  get role(): Role {
+    return this.#parts.self.role;
+  }
+
   /** Begins to speak, once there is a certificate; resolves when the first record is out. */
   async begin(): Promise<void> {
     const serials = this.authority.revocationSerials();
@@ -191,14 +196,14 @@ export class MeshLife {
     if (this.#isLeaving) return;
     this.#isLeaving = true;
     await this.voice.speak();
-    this.close("leaving");
+    await this.close("leaving");
   }
 
-  /** Ends at once. */
-  close(reason: string): void {
+  /** Ends without a goodbye to the mesh; resolves when the links are gone. */
+  async close(reason: string): Promise<void> {
     this.voice.close();
     this.flows.close();
-    this.session.close(reason);
+    await this.session.close(reason);
   }
 
   #makeSession(): MeshSession {

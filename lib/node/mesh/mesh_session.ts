@@ -184,13 +184,12 @@ export class MeshSession {
     return await this.table.dial(target);
   }
 
-  /** Leaves: links end with the reason, nothing more is done. */
-  close(reason: string): void {
-    if (this.#isClosed) return;
+  /** Leaves: links end with the reason, nothing more is done. Resolves when they are gone. */
+  async close(reason: string): Promise<void> {
     this.#isClosed = true;
     this.#wake?.cancel();
     this.#rttLook?.();
-    this.table.close(reason);
+    await this.table.close(reason);
   }
 
   #act(effect: MeshEffect): void {

@@ -3,8 +3,7 @@
 import type { MemberInfo, PeerReach, StatusPeer } from "~/api/ports.ts";
 import { GIB } from "~/base/units.ts";
 import { formatAddress, type PeerAddress } from "~/mesh/address.ts";
-import type { Certificate } from "~/mesh/credentials.ts";
-import { roleOf } from "~/mesh/credentials.ts";
+import { type Certificate, type Role, roleOf } from "~/mesh/credentials.ts";
 import type { NodeId } from "~/mesh/ids.ts";
 import type { MemberView } from "~/mesh/membership_ports.ts";
 import type { NodeRecord } from "~/mesh/record.ts";
@@ -59,13 +58,14 @@ export function selfOf(self: {
   readonly version: string;
   readonly serving: readonly string[];
   readonly models: readonly string[];
+  readonly role: Role;
   readonly certificate: Certificate | undefined;
   readonly clients: number;
 }): MemberInfo {
-  const { certificate, nodeId, version, serving, models, clients } = self;
+  const { certificate, nodeId, version, serving, models, role, clients } = self;
   return {
     id: nodeId,
-    role: roleOf(certificate?.rights ?? []),
+    role,
     rights: [...certificate?.rights ?? []],
     state: "live",
     is_self: true,
@@ -81,26 +81,32 @@ export function selfOf(self: {
   };
 }
 
-/** Models that members serve or load, by name, with how many hosts. */
+/** A model of other members. */
+export interface RemoteModel {
+  /** Members that answer for it now. */
+  readonly hosts: number;
+  /** Members that are about to. */
+  readonly loading: number;
+  /** 0 while nobody answers for it. */
+  readonly sizeBytes: number;
+}
+
+/** Models that members serve or load, by name. */
 export function servedElsewhere(
   members: readonly MemberView[],
-): ReadonlyMap<
-  string,
-  { readonly hosts: number; readonly loading: number; readonly sizeBytes: number }
-> {
-  const models = new Map<string, { hosts: number; loading: number; sizeBytes: number }>();
-  const entry = (id: string) => {
-    const known = models.get(id) ?? { hosts: 0, loading: 0, sizeBytes: 0 };
-    models.set(id, known);
-    return known;
-  };
+): ReadonlyMap<string, RemoteModel> {
+  const models = new Map<string, RemoteModel>();
+  const of = (id: string): RemoteModel => models.get(id) ?? { hosts: 0, loading: 0, sizeBytes: 0 };
   for (const { record: { record } } of members) {
     for (const { id, sizeBytes } of record.serving) {
-      const model = entry(id);
-      model.hosts += 1;
-      model.sizeBytes = Math.max(model.sizeBytes, sizeBytes);
+      const model = of(id);
+      const size = Math.max(model.sizeBytes, sizeBytes);
+      models.set(id, { ...model, hosts: model.hosts + 1, sizeBytes: size });
     }
-    for (const { id } of record.loading) entry(id).loading += 1;
+    for (const { id } of record.loading) {
+      const model = of(id);
+      models.set(id, { ...model, loading: model.loading + 1 });
+    }
   }
   return models;
 }

@@ -136,7 +136,7 @@ Deno.test("link table: closing ends all links, the replaced ones too, and refuse
   const own = new FakeLink("z", { isDialer: true });
   await bench.accept(theirs);
   await bench.dial(own);
-  bench.table.close("leaving");
+  await bench.table.close("leaving");
   assert.deepEqual([theirs.closedFor, own.closedFor], ["leaving", "leaving"]);
   const late = new FakeLink("late");
   await bench.accept(late);

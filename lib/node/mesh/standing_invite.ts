@@ -1,0 +1,73 @@
+/**
+ * The invite that this node has at hand: printed at the start, shown in the status. Made anew when the addresses in it
+ * are not those of now, or when half of its time is over.
+ */
+import { getLogger } from "@logtape/logtape";
+import { messageOf } from "~/base/errors.ts";
+import { Lane } from "~/base/lane.ts";
+import { type Invite, RIGHTS, type Signed } from "~/mesh/credentials.ts";
+import type { MeshLife } from "./mesh_life.ts";
+
+const log = getLogger(["mesh-llm", "mesh"]);
+
+/** What the invite is made by. */
+export type InviteMaker = Pick<MeshLife, "bootstrapPeers" | "makeInvite" | "role"> & {
+  readonly authority: Pick<MeshLife["authority"], "isIssuer">;
+};
+
+/** Keeps one invite. */
+export class StandingInvite {
+  readonly #maker: InviteMaker;
+  readonly #nowUnixS: () => number;
+  readonly #onFirst: (token: string) => void;
+  readonly #lane = new Lane();
+  #invite: Signed<Invite> | undefined;
+  #peers = "";
+
+  /** @param options.onFirst called once, when this node can invite for the first time */
+  constructor(
+    maker: InviteMaker,
+    options: { readonly nowUnixS: () => number; readonly onFirst: (token: string) => void },
+  ) {
+    this.#maker = maker;
+    this.#nowUnixS = options.nowUnixS;
+    this.#onFirst = options.onFirst;
+  }
+
+  /** The invite; undefined while this node may not invite. */
+  get current(): Signed<Invite> | undefined {
+    return this.#mayInvite ? this.#invite : undefined;
+  }
+
+  /** Looks whether a new one is due. Never rejects. */
+  refresh(): Promise<void> {
+    return this.#lane.run(async () => {
+      try {
+        await this.#refresh();
+      } catch (error) {
+        log.warn("Cannot make an invite token: {reason}", { reason: messageOf(error) });
+      }
+    });
+  }
+
+  /** Nobody hangs on a client: who came by its token would be alone as soon as it is gone. */
+  get #mayInvite(): boolean {
+    return this.#maker.role === "member" && this.#maker.authority.isIssuer;
+  }
+
+  async #refresh(): Promise<void> {
+    if (!this.#mayInvite) return;
+    const peers = JSON.stringify(this.#maker.bootstrapPeers());
+    if (this.#invite !== undefined && peers === this.#peers && !this.#isHalfOver(this.#invite)) {
+      return;
+    }
+    const isFirst = this.#invite === undefined;
+    this.#invite = await this.#maker.makeInvite(RIGHTS);
+    this.#peers = peers;
+    if (isFirst) this.#onFirst(this.#invite.jws);
+  }
+
+  #isHalfOver({ paper }: Signed<Invite>): boolean {
+    return this.#nowUnixS() > (paper.issuedUnixS + paper.expiresUnixS) / 2;
+  }
+}
