@@ -1,4 +1,3 @@
-// deno-lint-ignore-file camelcase -- the management door has the field names that scripts rely on
 /** What people ask of the mesh through the management door, and what it is told to show. */
 import {
   type InviteRequest,

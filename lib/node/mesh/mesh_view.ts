@@ -1,4 +1,3 @@
-// deno-lint-ignore-file camelcase -- the status has the field names that scripts rely on
 /** What the status and `members` say about the mesh. Pure. */
 import type { MemberInfo, PeerReach, StatusPeer } from "~/api/ports.ts";
 import { GIB } from "~/base/units.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { RaceLostError, raceWays } from "~/node/mesh/dial_race.ts";
+import { type RaceLostError, raceWays } from "~/node/mesh/dial_race.ts";
 import { VirtualTime } from "#support/virtual_time.ts";
 
 /** Attempts that the test ends as it likes. */
