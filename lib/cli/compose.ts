@@ -69,8 +69,7 @@ export async function composeNode(options: ComposeOptions): Promise<ComposedNode
   const parts = composeLocal(options);
   const { local, planner } = parts;
   // Made in a circle: the mesh tells the node, and the node tells the mesh.
-  let node: MeshNode | undefined;
-  let peers: PeerDoor | undefined;
+  const made: { node?: MeshNode; peers?: PeerDoor } = {};
   const disk = new DiskModels(
     async () => (await parts.models.inventory()).map(({ id }) => id),
     () => mesh.runtime.changed(),
@@ -84,18 +83,18 @@ export async function composeNode(options: ComposeOptions): Promise<ComposedNode
     }),
     events: {
       ...options.onMesh,
-      member: (event, id) => node?.onMember(event, id),
-      changed: () => node?.onMeshChanged(),
+      member: (event, id) => made.node?.onMember(event, id),
+      changed: () => made.node?.onMeshChanged(),
       stream: (link, stream) => {
         const { nodeId, certificate } = link.peer;
-        if (peers === undefined) return stream.cancel();
-        void peers.serve(stream, { nodeId, rights: certificate.paper.rights });
+        if (made.peers === undefined) return stream.cancel();
+        void made.peers.serve(stream, { nodeId, rights: certificate.paper.rights });
       },
     },
   });
-  node = composeMeshNode(options, { ...parts, mesh, disk });
+  const node = made.node = composeMeshNode(options, { ...parts, mesh, disk });
   const openai = openAiApp(node, settings);
-  peers = composePeerDoor(mesh, openai);
+  const peers = made.peers = composePeerDoor(mesh, openai);
   if (!settings.isClient) void disk.refresh();
   local.subscribe(({ kind }) => void (kind === "ready" && disk.refresh()));
   return { node, local, settings, mesh: mesh.runtime, openai, peers };

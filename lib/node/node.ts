@@ -186,8 +186,8 @@ export class MeshNode implements ManagedNode {
     await local.drop(DRAIN_MS);
   }
 
-  join(token: string): Promise<Joined> {
-    return this.#mesh.join(token);
+  join(token: string, { signal }: { readonly signal: AbortSignal }): Promise<Joined> {
+    return this.#mesh.join(token, signal);
   }
 
   makeInvite(request: InviteRequest): Promise<MadeInvite> {

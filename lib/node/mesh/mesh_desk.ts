@@ -88,8 +88,8 @@ export class MeshDesk {
   }
 
   /** @throws {UserError} when the token does not lead into its mesh */
-  async join(token: string): Promise<Joined> {
-    const { meshId, peers } = await this.#runtime.join([token]);
+  async join(token: string, signal: AbortSignal): Promise<Joined> {
+    const { meshId, peers } = await this.#runtime.join([token], signal);
     return { mesh_id: meshId, peers };
   }
 

@@ -133,10 +133,11 @@ export class MeshRuntime {
   /**
    * Joins by the first of several tokens that works; leaves the mesh of before then.
    *
+   * @param signal gives the join up
    * @throws {UserError} with one sentence, when none works
    */
-  join(tokens: readonly string[]): Promise<JoinResult> {
-    return this.#lane.run(() => this.#join(tokens));
+  join(tokens: readonly string[], signal?: AbortSignal): Promise<JoinResult> {
+    return this.#lane.run(() => this.#join(tokens, signal));
   }
 
   /** Tells the others of what changed here: models, memory, the engine. */
@@ -154,10 +155,14 @@ export class MeshRuntime {
     await this.#accepting;
   }
 
-  async #join(tokens: readonly string[]): Promise<JoinResult> {
+  async #join(tokens: readonly string[], wanted?: AbortSignal): Promise<JoinResult> {
     const invites = await this.#readTokens(tokens);
     const ended = new AbortController();
-    const signal = AbortSignal.any([ended.signal, this.#closing.signal]);
+    const signal = AbortSignal.any([
+      ended.signal,
+      this.#closing.signal,
+      ...(wanted === undefined ? [] : [wanted]),
+    ]);
     const tries = invites.map((invite) => this.#tryInvite(invite, signal));
     try {
       const life = await Promise.any(tries);

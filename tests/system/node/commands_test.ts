@@ -189,7 +189,7 @@ Deno.test("--json announces each step as one JSON line", async () => {
   const { node } = fake;
   await node.line('{"event":"ready"');
   const events = node.stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
-  assert.deepEqual(events.map(({ event }) => event), ["pid", "api", "console", "ready"]);
+  assert.deepEqual(events.map(({ event }) => event), ["pid", "invite", "api", "console", "ready"]);
   assert.equal(events[0].pid, node.pid);
   assert.equal(events[3].model, FAKE_MODEL);
   const models = await (await fetch(`${events[1].url}/models`)).json();
