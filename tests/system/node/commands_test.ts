@@ -191,8 +191,8 @@ Deno.test("--json announces each step as one JSON line", async () => {
   const events = node.stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
   assert.deepEqual(events.map(({ event }) => event), ["pid", "invite", "api", "console", "ready"]);
   assert.equal(events[0].pid, node.pid);
-  assert.equal(events[3].model, FAKE_MODEL);
-  const models = await (await fetch(`${events[1].url}/models`)).json();
+  assert.equal(events[4].model, FAKE_MODEL);
+  const models = await (await fetch(`${events[2].url}/models`)).json();
   assert.equal(models.data[0].id, FAKE_MODEL);
   assert.equal((await node.stop()).code, 0);
   // Logs on stderr are JSON lines too.

@@ -23,7 +23,7 @@ Deno.test("a port that is taken ends the program with the flag that would help",
         assert.equal(code, 1);
         assert.match(stderr, new RegExp(`^mesh-llm: .*\\b${port}\\b.*${flag}\\b`, "m"));
         assert.equal(stderr.trimEnd().split("\n").length, 1, stderr);
-        assert.match(stdout, /^Pid: \d+\n$/);
+        assert.match(stdout, /^Pid: \d+\nInvite token: \S+\n$/);
         // Whoever comes next finds the home as if nothing had been tried.
         const names = await Array.fromAsync(Deno.readDir(`${homeDir}/run`));
         const left = names.filter(({ isDirectory }) => isDirectory);
