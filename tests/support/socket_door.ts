@@ -57,6 +57,7 @@ export class SocketDoor implements AsyncDisposable {
     const app = createOpenAiApp({
       nodeId: "node-here",
       table,
+      localTable: table,
       policy: { hosts: "loopback" },
       keys: options.keys === undefined ? undefined : new KeyRing(options.keys),
       clock: systemClock,
