@@ -1,6 +1,6 @@
 import { systemClock, systemTimers } from "~/base/io/system.ts";
+import { makeEphemeralLinkCert } from "~/mesh/io/link_cert.ts";
 import { openQuicTransport } from "~/mesh/io/quic_transport.ts";
-import { makeLeafCert } from "#support/leaf_cert.ts";
 import { TestPeer } from "#support/link_peers.ts";
 import { type LinkFixture, testLinkContract } from "./link_contract.ts";
 
@@ -9,11 +9,11 @@ testLinkContract("A link over QUIC", open);
 async function open(): Promise<LinkFixture> {
   const time = { ...systemClock, ...systemTimers };
   const a = new TestPeer("a", {
-    transport: openQuicTransport({ cert: await makeLeafCert() }),
+    transport: openQuicTransport({ cert: await makeEphemeralLinkCert() }),
     time,
   });
   const b = new TestPeer("b", {
-    transport: openQuicTransport({ cert: await makeLeafCert() }),
+    transport: openQuicTransport({ cert: await makeEphemeralLinkCert() }),
     time,
   });
   const [near, far] = await Promise.all([

@@ -1,12 +1,12 @@
+import { makeEphemeralLinkCert } from "~/mesh/io/link_cert.ts";
 import { openQuicTransport } from "~/mesh/io/quic_transport.ts";
-import { makeLeafCert } from "#support/leaf_cert.ts";
 import { testTransportContract, type TransportFixture } from "./transport_contract.ts";
 
 testTransportContract("QuicTransport", open);
 
 async function open(): Promise<TransportFixture> {
-  const a = openQuicTransport({ cert: await makeLeafCert() });
-  const b = openQuicTransport({ cert: await makeLeafCert() });
+  const a = openQuicTransport({ cert: await makeEphemeralLinkCert() });
+  const b = openQuicTransport({ cert: await makeEphemeralLinkCert() });
   return {
     a,
     b,

@@ -4,7 +4,7 @@ import type { ByteStream } from "../transport.ts";
 
 /** Buffer of a read: grows where much comes, shrinks where little does, as each read keeps its whole buffer. */
 const READ_BYTES_MIN = 4 * KIB;
-const READ_BYTES_MAX = 256 * KIB;
+const READ_BYTES_MAX = 64 * KIB;
 
 /**
  * What Deno does differently is evened out here: a read after a reset fails and one after an abort ends; a write

@@ -7,6 +7,7 @@ import { getLogger } from "@logtape/logtape";
 import { messageOf, UserError } from "../../base/errors.ts";
 import { formatAddress, type PeerAddress } from "../address.ts";
 import type { Connection, Transport } from "../transport.ts";
+import type { LinkCert } from "./link_cert.ts";
 import { QuicConnection } from "./quic_connection.ts";
 
 const log = getLogger(["mesh-llm", "mesh"]);
@@ -31,14 +32,6 @@ const TRANSPORT_OPTIONS = {
 const PENDING_MAX = 64;
 /** Connections that nobody has taken by `accept` yet. */
 const WAITING_MAX = 64;
-
-/** The leaf certificate that dialers pin. */
-export interface LinkCert {
-  readonly certPem: string;
-  readonly keyPem: string;
-  /** SHA-256 of the certificate in DER, base64url. */
-  readonly leafHash: string;
-}
 
 /** Where to bind. */
 export interface QuicTransportOptions {
