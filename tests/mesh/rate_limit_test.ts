@@ -1,0 +1,28 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { RateLimit } from "~/mesh/rate_limit.ts";
+
+Deno.test("a burst is allowed, then so much a second", () => {
+  const limit = new RateLimit({ burst: 3, perSecond: 2 });
+  assert.deepEqual([1, 2, 3, 4].map(() => limit.take(1, 0)), [true, true, true, false]);
+  assert.equal(limit.take(1, 499), false);
+  assert.equal(limit.take(1, 500), true);
+  assert.equal(limit.take(4, 1e9), false);
+  assert.equal(limit.take(3, 1e9), true);
+});
+
+Deno.test("never more than burst and rate together, whatever the clock does", () => {
+  const step = fc.record({ passMs: fc.integer({ min: -50, max: 400 }), amount: fc.nat(5) });
+  fc.assert(fc.property(fc.array(step), (steps) => {
+    const limit = new RateLimit({ burst: 10, perSecond: 5 });
+    let nowMs = 0;
+    let latestMs = 0;
+    let taken = 0;
+    for (const { passMs, amount } of steps) {
+      nowMs += passMs;
+      latestMs = Math.max(latestMs, nowMs);
+      if (limit.take(amount, nowMs)) taken += amount;
+      assert.ok(taken <= 10 + (latestMs / 1000) * 5 + 1e-6);
+    }
+  }));
+});
