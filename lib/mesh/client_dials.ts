@@ -8,9 +8,10 @@ import type { NodeId } from "./ids.ts";
 import type { MembershipState } from "./membership_state.ts";
 import { isLive, type Neighbour } from "./neighbours.ts";
 
-/** Gateways that are kept, and that are tried at once. */
+/** Gateways that are kept; that are tried at once when there is one; and when there is none: half may be dead. */
 const GATEWAYS = 2;
 const GATEWAYS_TRIED = 3;
+const ALONE_TRIED = 8;
 /** A gateway shows its round trip within this time; then the slowest goes. */
 const PROBE_MS = 5_000;
 /** A link of its own is kept so long after the last request for it. */
@@ -60,7 +61,8 @@ export class ClientDials {
     for (const candidate of wanted) this.#dial(candidate, nowMs);
     const isShort = gateways.length < GATEWAYS;
     const underWay = all.filter(({ attempt }) => attempt.sinceMs !== undefined).length;
-    let left = isShort ? GATEWAYS_TRIED - gateways.length - underWay : 0;
+    const tried = gateways.length === 0 ? ALONE_TRIED : GATEWAYS_TRIED - gateways.length;
+    let left = isShort ? tried - underWay : 0;
     const others = due.filter(({ attempt }) => attempt.sinceMs === undefined);
     for (; left > 0 && others.length > 0; left -= 1) {
       const at = Math.floor(this.#state.rng.next() * others.length);

@@ -115,7 +115,7 @@ export interface MemberView {
   readonly isDirect: boolean;
   /** The link came about by both sides dialling at once. */
   readonly isPunched: boolean;
-  /** Live neighbours that forward to it. */
+  /** Live neighbours that forward to it, at the moment when this is read. */
   readonly via: readonly NodeId[];
 }
 

@@ -125,13 +125,17 @@ export class Presence {
     const seen = this.#here.get(node);
     const record = this.#state.store.present(node);
     if (seen === undefined || record === undefined) return undefined;
+    const { neighbours } = this.#state;
     return {
       node,
       record,
       health: seen.health,
       isDirect: seen.isDirect,
-      isPunched: seen.isDirect && this.#state.directLink(node)?.isPunched === true,
-      via: this.#state.neighbours.via(node),
+      isPunched: seen.isDirect && neighbours.get(node)?.isPunched === true,
+      // Looked up when asked for: for those with a link hardly anybody asks.
+      get via(): readonly NodeId[] {
+        return neighbours.via(node);
+      },
     };
   }
 }

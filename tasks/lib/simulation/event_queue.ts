@@ -66,13 +66,15 @@ export class EventQueue {
   }
 
   #isBefore(a: number, b: number): boolean {
-    const [one, other] = [this.#heap[a], this.#heap[b]];
+    const one = this.#heap[a];
+    const other = this.#heap[b];
     if (one === undefined || other === undefined) return false;
     return one.atMs < other.atMs || (one.atMs === other.atMs && one.order < other.order);
   }
 
   #swap(a: number, b: number): void {
-    const [one, other] = [this.#heap[a], this.#heap[b]];
+    const one = this.#heap[a];
+    const other = this.#heap[b];
     if (one === undefined || other === undefined) return;
     this.#heap[a] = other;
     this.#heap[b] = one;

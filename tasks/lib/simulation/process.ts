@@ -47,6 +47,8 @@ export class SimProcess implements Endpoint {
   readonly #around: Surroundings;
   readonly #current = new Map<NodeId, LinkEnd>();
   readonly #revoked = new Set<string>();
+  /** Who is here and with which incarnation, put together from the events. */
+  readonly seen = new Map<NodeId, number>();
   #incarnation: number;
   #wakeMs = Number.POSITIVE_INFINITY;
   isAlive = true;
@@ -238,13 +240,27 @@ export class SimProcess implements Endpoint {
         return;
       }
       case "member":
-        return this.#around.onMember(this, effect.event, effect.node);
+        return this.#onMember(effect.event, effect.node);
       case "outrun":
         this.#incarnation = Math.max(this.#incarnation, effect.incarnation);
         return queue.after(1, () => this.publish());
       case "clash":
         return queue.after(0, () => this.kill());
     }
+  }
+
+  #onMember(event: MemberEvent, node: NodeId): void {
+    const record = this.machine.member(node)?.record.record;
+    if (record === undefined) this.seen.delete(node);
+    else this.seen.set(node, record.incarnation);
+    this.#around.onMember(this, event, node);
+  }
+
+  /** Whether who follows the events knows the same as who asks. */
+  get isConsistent(): boolean {
+    const members = this.machine.members();
+    return members.length === this.seen.size &&
+      members.every(({ node, record }) => this.seen.get(node) === record.record.incarnation);
   }
 
   #dial(peer: NodeId, addresses: readonly PeerAddress[]): void {

@@ -176,35 +176,48 @@ export class World {
     const members = this.members();
     for (const node of this.nodes) {
       if (!this.isIn(node)) continue;
-      const seen = new Map(
-        node.process.machine.members().map((view) => [view.node, view.record.record]),
-      );
-      for (const other of members) {
-        if (other === node || this.#key(other) !== this.#key(node)) continue;
-        const record = seen.get(other.identity.node);
-        seen.delete(other.identity.node);
-        if (record === undefined) return `node ${node.number} does not see ${other.number}`;
-        if (record.incarnation !== other.process.incarnation) {
-          return `node ${node.number} has an old record of ${other.number}`;
-        }
-      }
-      for (const ghost of seen.keys()) {
-        const number = this.nodes.findIndex(({ identity }) => identity.node === ghost);
-        return `node ${node.number} still sees ${number}`;
-      }
+      const wrong = this.#mistake(node, members);
+      if (wrong !== undefined) return wrong;
     }
     return undefined;
   }
 
-  /** Lets time pass until all agree; the milliseconds it took, or the disagreement that was left. */
+  #mistake(node: SimNode, members: readonly SimNode[]): string | undefined {
+    const { seen } = node.process;
+    const side = this.#key(node);
+    let right = 0;
+    for (const other of members) {
+      if (other === node || this.#key(other) !== side) continue;
+      const incarnation = seen.get(other.identity.node);
+      if (incarnation === undefined) return `node ${node.number} does not see ${other.number}`;
+      if (incarnation !== other.process.incarnation) {
+        return `node ${node.number} has an old record of ${other.number}`;
+      }
+      right += 1;
+    }
+    if (seen.size === right) return undefined;
+    const ghost = this.nodes.find((other) =>
+      seen.has(other.identity.node) && this.#key(other) !== side
+    );
+    return `node ${node.number} still sees ${ghost?.number}`;
+  }
+
+  /**
+   * Lets `limitMs` pass; the milliseconds after which all agreed and went on to agree, or the disagreement that
+   * was left.
+   */
   agree(limitMs: number): number | string {
     const startMs = this.queue.nowMs;
+    let tookMs = 0;
     let left = this.disagreement();
-    while (left !== undefined && this.queue.nowMs - startMs < limitMs) {
-      this.queue.runUntil(this.queue.nowMs + LOOK_MS);
+    while (this.queue.nowMs - startMs < limitMs) {
+      this.pass(LOOK_MS);
+      if (left !== undefined) tookMs = this.queue.nowMs - startMs;
       left = this.disagreement();
     }
-    return left ?? this.queue.nowMs - startMs;
+    const odd = this.nodes.find((node) => this.isIn(node) && !node.process.isConsistent);
+    if (odd !== undefined) return `node ${odd.number} knows something else than its events told`;
+    return left ?? tookMs;
   }
 
   /** Lets time pass. */
