@@ -1,4 +1,5 @@
-/** Looks at processes of this machine through `/proc`, as `ps` does. */
+/** Looks at processes of this machine through `/proc`, as `ps` does, and at what they leave in files. */
+import { join } from "node:path";
 
 /** True while a process with this id runs; one that has ended and waits to be collected does not. */
 export async function isAlive(pid: number): Promise<boolean> {
@@ -29,4 +30,15 @@ export function killIfAny(pid: number): void {
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound) && !(error instanceof TypeError)) throw error;
   }
+}
+
+/** All files below a folder, with what is in them. */
+export async function readTree(dir: string): Promise<Map<string, string>> {
+  const files = new Map<string, string>();
+  for await (const { name, isDirectory } of Deno.readDir(dir)) {
+    const path = join(dir, name);
+    if (isDirectory) { for (const [inner, text] of await readTree(path)) files.set(inner, text); }
+    else files.set(path, await Deno.readTextFile(path));
+  }
+  return files;
 }

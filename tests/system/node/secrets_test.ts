@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { FakeNode } from "#support/fake_node.ts";
-import { argumentsOf, environmentOf } from "#support/processes.ts";
+import { argumentsOf, environmentOf, readTree } from "#support/processes.ts";
 
 const CHAT = "/v1/chat/completions";
 const API_KEY = "sk-zebra-api-key-0123456789";
@@ -28,17 +28,6 @@ const ENGINE_VARIABLES: readonly string[] = [
   "SHLVL",
   "_",
 ];
-
-/** All files below a folder, with what is in them. */
-async function readAll(dir: string): Promise<Map<string, string>> {
-  const files = new Map<string, string>();
-  for await (const { name, isDirectory } of Deno.readDir(dir)) {
-    const path = join(dir, name);
-    if (isDirectory) { for (const [inner, text] of await readAll(path)) files.set(inner, text); }
-    else files.set(path, await Deno.readTextFile(path));
-  }
-  return files;
-}
 
 async function modeOf(path: string): Promise<string> {
   return (((await Deno.stat(path)).mode ?? 0) & 0o777).toString(8);
@@ -134,7 +123,7 @@ Deno.test("no secret, prompt or answer leaves its place, even with --log-level t
   await t.step("what the node prints, tells and logs holds none", async () => {
     assert.match(node.stderr, /debug/);
     await node.stop();
-    const files = await readAll(node.homeDir);
+    const files = await readTree(node.homeDir);
     assert.ok([...files.keys()].some((path) => path.endsWith("logs/llama-server.log")));
     const places = new Map([...files, ["stdout", node.stdout], ["stderr", node.stderr], [
       "doors",
