@@ -67,7 +67,7 @@ Deno.test("a node answers before its engine is ready, and says how far it is", a
 
   await t.step("the lines on stdout come in order, each once", () => {
     const names = node.stdout.trimEnd().split("\n").map((line) => line.split(": ")[0]);
-    assert.deepEqual(names, ["Pid", "API", "Console", "Ready"]);
+    assert.deepEqual(names, ["Pid", "Invite token", "API", "Console", "Ready"]);
     assert.equal(Number(/^Pid: (\d+)$/m.exec(node.stdout)?.[1]), node.pid);
   });
 });
