@@ -30,6 +30,15 @@ export function sameAddress(a: PeerAddress, b: PeerAddress): boolean {
   return a.ip === b.ip && a.port === b.port;
 }
 
+/**
+ * An address as a socket tells it: IPv4 on a socket for both kinds may come as `::ffff:a.b.c.d`, and a link-local
+ * one names the interface, which means nothing to others.
+ */
+export function seenAddress(ip: string, port: number): PeerAddress {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip);
+  return { ip: mapped?.[1] ?? ip.replace(/%.*$/, ""), port };
+}
+
 /** False for unspecified, multicast and broadcast addresses. */
 function isDialable(ip: string): boolean {
   if (isIPv6(ip)) return ip !== "::" && !/^ff/i.test(ip);

@@ -1,11 +1,14 @@
 /** A {@link Link} over a connection whose both ends have proved who they are. */
+import { getLogger } from "@logtape/logtape";
 import type { Clock, Timers } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
 import { MIB } from "../base/units.ts";
 import type { PeerAddress } from "./address.ts";
 import type { ControlMessage } from "./control.ts";
 import { CONTROL_BYTES_MAX, controlFrames, readControl } from "./control_codec.ts";
 import { ControlSender } from "./control_sender.ts";
 import type { FrameStream } from "./frame_stream.ts";
+import { shortId } from "./ids.ts";
 import { LinkHealthMachine } from "./link_health.ts";
 import {
   type Link,
@@ -19,6 +22,8 @@ import {
 import { LinkStreams } from "./link_streams.ts";
 import { RateLimit } from "./rate_limit.ts";
 import type { ByteStream, Connection } from "./transport.ts";
+
+const log = getLogger(["mesh-llm", "mesh"]);
 
 /** Control messages of a peer: what a busy gateway sends is a tenth of it. */
 const MESSAGE_LIMIT = { burst: 2_000, perSecond: 2_000 };
@@ -68,7 +73,7 @@ export class MeshLink implements Link {
       heard: () => this.#heard(),
       cancel: (stream, byOpener) => this.send({ t: "cancel", stream, byOpener }),
       opened: (stream) => this.#events?.stream(stream),
-      violated: () => this.#finish({ reason: "protocol", says: true }),
+      violated: (what) => this.#violated(what),
     });
     void connection.closed.then(() => this.#finish({ reason: "lost" }));
   }
@@ -129,14 +134,22 @@ export class MeshLink implements Link {
         if (frame === undefined) return this.#finish({ reason: "lost" });
         const nowMs = clock.nowMs();
         if (!this.#messages.take(1, nowMs) || !this.#messageBytes.take(frame.length, nowMs)) {
-          return this.#finish({ reason: "protocol", says: true });
+          return this.#violated("Found more messages than a peer has to send");
         }
         const message = readControl(frame);
         if (message !== undefined) this.#handle(message);
       }
-    } catch {
-      this.#finish({ reason: "protocol", says: true });
+    } catch (error) {
+      this.#violated(messageOf(error));
     }
+  }
+
+  #violated(what: string): void {
+    if (this.#end === undefined) {
+      const peer = shortId(this.peer.nodeId);
+      log.warn("Closing the link with {peer}: {what}", { peer, what });
+    }
+    this.#finish({ reason: "protocol", says: true });
   }
 
   #handle(message: ControlMessage): void {

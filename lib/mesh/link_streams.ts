@@ -27,7 +27,7 @@ export interface StreamsHost {
   /** The peer opened a stream. */
   opened(stream: PeerStream): void;
   /** The peer did what no program of ours does. */
-  violated(): void;
+  violated(what: string): void;
 }
 
 /** All streams of one link. */
@@ -123,7 +123,7 @@ export class LinkStreams {
     const { kind, id } = readStreamPrefix(start);
     if (this.#theirs.has(id)) {
       bytes.abort();
-      return this.#host.violated();
+      return this.#host.violated(`Found two streams of number ${id}`);
     }
     this.#newestOfTheirs = Math.max(this.#newestOfTheirs, id);
     if (this.#earlyCancels.delete(id)) return bytes.abort();

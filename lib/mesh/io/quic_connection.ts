@@ -1,5 +1,5 @@
 /** A QUIC connection of Deno as a {@link Connection}. */
-import type { PeerAddress } from "../address.ts";
+import { type PeerAddress, seenAddress } from "../address.ts";
 import type { ByteStream, Connection } from "../transport.ts";
 import { QuicByteStream } from "./quic_stream.ts";
 
@@ -22,7 +22,8 @@ export class QuicConnection implements Connection {
     this.#conn = conn;
     this.side = side;
     this.leafHash = leafHash;
-    this.remoteAddress = addressOf(conn.remoteAddr);
+    const { hostname, port } = conn.remoteAddr;
+    this.remoteAddress = seenAddress(hostname, port);
     this.#incoming = conn.incomingBidirectionalStreams.getReader();
     this.#incoming.closed.catch(() => {});
     this.closed = this.#closed.promise;
@@ -67,10 +68,4 @@ export class QuicConnection implements Connection {
     this.#incoming.cancel().catch(() => {});
     this.#closed.resolve();
   }
-}
-
-/** An address as the system tells it; IPv4 on a socket for both may come as `::ffff:a.b.c.d`. */
-export function addressOf({ hostname, port }: Deno.NetAddr): PeerAddress {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(hostname);
-  return { ip: mapped?.[1] ?? hostname.replace(/%.*$/, ""), port };
 }

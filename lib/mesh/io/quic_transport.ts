@@ -28,8 +28,11 @@ const TRANSPORT_OPTIONS = {
   maxConcurrentBidirectionalStreams: STREAMS_MAX,
   maxConcurrentUnidirectionalStreams: 0,
 } as const;
-/** Connections whose TLS is not through yet; each is over after the idle time at the latest. */
-const PENDING_MAX = 64;
+/**
+ * Connections whose TLS is not through yet; each is over after the idle time at the latest. Anybody can begin one in
+ * the name of any address, so a small number would be an easy way to keep others out; each costs some 30 KB.
+ */
+const PENDING_MAX = 512;
 /** Connections that nobody has taken by `accept` yet. */
 const WAITING_MAX = 64;
 
@@ -40,6 +43,8 @@ export interface QuicTransportOptions {
   readonly port?: number;
   /** IP literal. @default {all addresses, IPv6 and IPv4} */
   readonly hostname?: string;
+  /** Handshakes of TLS at a time. @default {512} */
+  readonly pendingMax?: number;
 }
 
 /**
@@ -56,7 +61,10 @@ export function openQuicTransport(options: QuicTransportOptions): Transport {
     alpnProtocols: [ALPN],
     ...TRANSPORT_OPTIONS,
   });
-  return new QuicTransport(endpoint, listener, leafHash);
+  return new QuicTransport(endpoint, listener, {
+    leafHash,
+    pendingMax: options.pendingMax ?? PENDING_MAX,
+  });
 }
 
 function bind({ hostname, port = 0 }: QuicTransportOptions): Deno.QuicEndpoint {
@@ -87,14 +95,20 @@ class QuicTransport implements Transport {
   readonly #open = new Set<QuicConnection>();
   readonly #waiting: QuicConnection[] = [];
   #takers: ((connection: QuicConnection | undefined) => void)[] = [];
+  readonly #pendingMax: number;
   #pending = 0;
   #isClosed = false;
   readonly #listening: Promise<void>;
 
-  constructor(endpoint: Deno.QuicEndpoint, listener: Deno.QuicListener, leafHash: string) {
+  constructor(
+    endpoint: Deno.QuicEndpoint,
+    listener: Deno.QuicListener,
+    { leafHash, pendingMax }: { readonly leafHash: string; readonly pendingMax: number },
+  ) {
     this.#endpoint = endpoint;
     this.#listener = listener;
     this.leafHash = leafHash;
+    this.#pendingMax = pendingMax;
     this.port = endpoint.addr.port;
     this.#listening = this.#listen();
   }
@@ -182,7 +196,7 @@ class QuicTransport implements Transport {
         return;
       }
       // Anything about the stranger but accepting it would destroy what came: Deno's `remoteAddr` does.
-      if (this.#pending >= PENDING_MAX) incoming.refuse();
+      if (this.#pending >= this.#pendingMax) incoming.refuse();
       else void this.#shake(incoming);
     }
   }
