@@ -30,6 +30,7 @@ const CERTIFICATE_CHARS_MAX = 8 * 1024;
 const NAME_CHARS_MAX = 256;
 const PHASE_CHARS_MAX = 64;
 const VERSION_CHARS_MAX = 64;
+const JWS_TEXT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 const SESSION_TEXT = /^[A-Za-z0-9_-]{8,64}$/;
 
 /** A record that was read, and the certificate in it, still to be checked. */
@@ -115,7 +116,9 @@ export function decodeRecord(payload: JsonObject): DecodedRecord | undefined {
   const certificateJws = payload["certificate"];
   if (identity === undefined || offer === undefined) return undefined;
   if (typeof certificateJws !== "string") return undefined;
-  if (certificateJws === "" || certificateJws.length > CERTIFICATE_CHARS_MAX) return undefined;
+  if (certificateJws.length > CERTIFICATE_CHARS_MAX || !JWS_TEXT.test(certificateJws)) {
+    return undefined;
+  }
   return { record: { ...identity, ...offer }, certificateJws };
 }
 

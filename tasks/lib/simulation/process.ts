@@ -250,6 +250,7 @@ export class SimProcess implements Endpoint {
   }
 
   #onMember(event: MemberEvent, node: NodeId): void {
+    if (event === "suspect" || event === "back" || event === "rerouted") return;
     const record = this.machine.member(node)?.record.record;
     if (record === undefined) this.seen.delete(node);
     else this.seen.set(node, record.incarnation);
