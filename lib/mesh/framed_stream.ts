@@ -7,9 +7,8 @@
  */
 import type { Timers } from "../base/clock.ts";
 import { assert, messageOf } from "../base/errors.ts";
-import { joined } from "../base/bytes.ts";
-import { Lane } from "../base/lane.ts";
 import { KIB } from "../base/units.ts";
+import { BatchWriter } from "./batch_writer.ts";
 import { type PeerStream, StreamBrokenError, type StreamFrame } from "./link_ports.ts";
 import {
   DATA_BYTES_MAX,
@@ -21,8 +20,10 @@ import {
 } from "./stream_codec.ts";
 import type { ByteStream } from "./transport.ts";
 
-/** Data up to this size is copied behind its header and written at once: a write costs more than the copy. */
-const JOIN_BYTES_MAX = 16 * KIB;
+/** Data up to this size is copied behind its header; the writer of it need not wait until the stream took it. */
+const COPY_BYTES_MAX = 16 * KIB;
+/** So much of that may wait. */
+const WAITING_BYTES_MAX = 64 * KIB;
 /** For the peer to close its direction after both ENDs. */
 const LINGER_MS = 10_000;
 
@@ -42,13 +43,13 @@ export class FramedStream implements PeerStream {
   readonly #bytes: ByteStream;
   readonly #host: StreamHost;
   readonly #parser = new StreamParser();
-  readonly #writes = new Lane();
+  readonly #writer: BatchWriter;
   readonly #broken = new AbortController();
   /** What goes before the first frame that we write. */
   #prefix: Uint8Array | undefined;
   #failure: StreamBrokenError | undefined;
   #isReading = false;
-  #isEndAsked = false;
+  #ending: Promise<void> | undefined;
   #isEndSent = false;
   #isEndHeard = false;
   #isOver = false;
@@ -58,6 +59,9 @@ export class FramedStream implements PeerStream {
   constructor(bytes: ByteStream, host: StreamHost, prefix?: Uint8Array) {
     this.#bytes = bytes;
     this.#host = host;
+    this.#writer = new BatchWriter(bytes, () => {
+      this.breakOff("The peer takes no more of the stream");
+    });
     this.#prefix = prefix;
   }
 
@@ -75,22 +79,22 @@ export class FramedStream implements PeerStream {
     }
   }
 
-  write(frame: StreamFrame): Promise<void> {
-    return this.#writes.run(async () => {
-      assert(!this.#isEndAsked, "nothing is written to a stream after END");
-      const pieces = frame.kind === "head" ? [headFrame(frame.head)] : dataPieces(frame.bytes);
-      for (const piece of pieces) await this.#put(piece);
-    });
+  async write(frame: StreamFrame): Promise<void> {
+    assert(this.#ending === undefined, "nothing is written to a stream after END");
+    if (frame.kind === "head") return await this.#put(headFrame(frame.head));
+    const { bytes } = frame;
+    if (bytes.length === 0) return;
+    if (bytes.length <= COPY_BYTES_MAX) return await this.#put(dataFrame(bytes));
+    for (let at = 0; at < bytes.length; at += DATA_BYTES_MAX) {
+      const part = bytes.subarray(at, at + DATA_BYTES_MAX);
+      this.#push(dataHeader(part.length));
+      this.#push(part);
+    }
+    await this.#drained();
   }
 
   end(): Promise<void> {
-    return this.#writes.run(async () => {
-      if (this.#isEndAsked) return;
-      this.#isEndAsked = true;
-      await this.#put(endFrame());
-      this.#isEndSent = true;
-      this.#settle();
-    });
+    return this.#ending ??= this.#sendEnd();
   }
 
   cancel(): void {
@@ -161,7 +165,7 @@ export class FramedStream implements PeerStream {
       return this.#spoil(error);
     }
     // The peer closes when it has our END, which may be before the write of it is told to us.
-    if (this.#isEndAsked) await this.#writes.run(() => {}).catch(() => {});
+    await this.#ending?.catch(() => {});
     if (!this.#isEndSent) return this.breakOff("The peer gave the stream up");
     this.#close();
   }
@@ -173,15 +177,28 @@ export class FramedStream implements PeerStream {
     this.breakOff(messageOf(error));
   }
 
-  async #put(piece: Uint8Array): Promise<void> {
+  async #sendEnd(): Promise<void> {
+    this.#push(endFrame());
+    await this.#drained();
+    this.#isEndSent = true;
+    this.#settle();
+  }
+
+  /** Writes a frame that is ours alone: it may wait, as long as not too much does. */
+  async #put(frame: Uint8Array): Promise<void> {
+    this.#push(frame);
+    if (this.#writer.queuedBytes > WAITING_BYTES_MAX) await this.#drained();
+  }
+
+  #push(piece: Uint8Array): void {
     if (this.#failure !== undefined) throw this.#failure;
-    const bytes = this.#prefix === undefined ? piece : joined([this.#prefix, piece]);
+    if (this.#prefix !== undefined) this.#writer.push(this.#prefix);
     this.#prefix = undefined;
-    try {
-      await this.#bytes.write(bytes);
-    } catch {
-      this.breakOff("The peer takes no more of the stream");
-    }
+    this.#writer.push(piece);
+  }
+
+  async #drained(): Promise<void> {
+    await this.#writer.drained();
     if (this.#failure !== undefined) throw this.#failure;
   }
 
@@ -193,6 +210,7 @@ export class FramedStream implements PeerStream {
 
   #fail(reason: string): void {
     this.#failure ??= new StreamBrokenError(reason);
+    this.#writer.stop();
   }
 
   #close(): void {
@@ -204,19 +222,10 @@ export class FramedStream implements PeerStream {
   }
 }
 
-/** Data as what is written: header and content, together where that is cheaper. */
-function dataPieces(bytes: Uint8Array): Uint8Array[] {
-  if (bytes.length === 0) return [];
-  if (bytes.length <= JOIN_BYTES_MAX) {
-    const frame = new Uint8Array(FRAME_HEADER_BYTES + bytes.length);
-    frame.set(dataHeader(bytes.length));
-    frame.set(bytes, FRAME_HEADER_BYTES);
-    return [frame];
-  }
-  const pieces: Uint8Array[] = [];
-  for (let at = 0; at < bytes.length; at += DATA_BYTES_MAX) {
-    const part = bytes.subarray(at, at + DATA_BYTES_MAX);
-    pieces.push(dataHeader(part.length), part);
-  }
-  return pieces;
+/** Data behind its header, as one. */
+function dataFrame(bytes: Uint8Array): Uint8Array {
+  const frame = new Uint8Array(FRAME_HEADER_BYTES + bytes.length);
+  frame.set(dataHeader(bytes.length));
+  frame.set(bytes, FRAME_HEADER_BYTES);
+  return frame;
 }

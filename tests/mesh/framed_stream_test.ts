@@ -153,3 +153,29 @@ Deno.test("what a defect of ours would do is refused", async () => {
   await far.end();
   assert.equal(await read, undefined);
 });
+
+Deno.test("small frames need not wait for the stream, up to 64 KiB; what is handed over may be used again", async () => {
+  const { near, far, raw } = await openPair();
+  // Fills the window: from here on nothing leaves.
+  let isStuck = false;
+  const filling = near.write({ kind: "data", bytes: new Uint8Array(1_249_900) });
+  await filling;
+  const bytes = new Uint8Array(1_000);
+  let written = 0;
+  while (!isStuck) {
+    const write = near.write({ kind: "data", bytes: bytes.fill(written % 251) });
+    isStuck = await Promise.race([write.then(() => false), settle().then(() => true)]);
+    written += 1;
+    assert.ok(written < 100, "the queue has no bound");
+  }
+  assert.ok(written > 50);
+  const read = readAll(far);
+  const ended = near.end();
+  const [all] = await read as [Uint8Array];
+  await ended;
+  assert.equal(all.length, 1_249_900 + written * 1_000);
+  for (let piece = 0; piece < written; piece += 1) {
+    assert.equal(all[1_249_900 + piece * 1_000 + 500], piece % 251);
+  }
+  raw.abort();
+});
