@@ -1,7 +1,7 @@
 /** Links for tests of what owns them: no bytes, no peers; the test says what happens. */
 import type { PeerAddress } from "~/mesh/address.ts";
 import type { ControlMessage } from "~/mesh/control.ts";
-import type { Role } from "~/mesh/credentials.ts";
+import { rightsOf, type Role } from "~/mesh/credentials.ts";
 import type { Link, LinkEvents, LinkHealth, LinkPeer, PeerStream } from "~/mesh/link_ports.ts";
 import { LinkClosedError } from "~/mesh/link_ports.ts";
 import type { Connection } from "~/mesh/transport.ts";
@@ -48,7 +48,7 @@ export class FakeLink implements Link {
           issuedUnixS: 0,
           expiresUnixS: 4_000_000_000,
           serial: "serial",
-          rights: ["request"],
+          rights: rightsOf(role),
           inviteSerial: undefined,
         },
       },

@@ -23,6 +23,8 @@ const DIAL_STAGGER_MS = 250;
 const DIAL_MS_MAX = 5_000;
 /** Addresses tried in one dial. */
 const DIAL_ADDRESSES_MAX = 8;
+/** Replaced links of one peer that may end what runs on them; the oldest of more is closed at once. */
+const RETIRED_MAX = 4;
 /** Links with clients; each costs some 100 KiB. */
 const CLIENT_LINKS_MAX = 256;
 /** Links with members: more than a full mesh of the size that this version is made for. */
@@ -96,9 +98,11 @@ export class LinkTable {
   /**
    * Dials a peer over its addresses, several at once.
    *
+   * @param given ends the dial from outside
    * @throws {RaceLostError} when no address leads to it
+   * @throws {Error} when there is no room for the link
    */
-  async dial(target: DialTarget): Promise<Link> {
+  async dial(target: DialTarget, given?: AbortSignal): Promise<Link> {
     const { transport, maker, timers } = this.#options;
     const link = await raceWays<PeerAddress, Link>({
       ways: target.addresses.slice(0, DIAL_ADDRESSES_MAX),
@@ -116,16 +120,22 @@ export class LinkTable {
       timers,
       staggerMs: DIAL_STAGGER_MS,
       limitMs: DIAL_MS_MAX,
-      signal: this.#closing.signal,
+      signal: given === undefined
+        ? this.#closing.signal
+        : AbortSignal.any([given, this.#closing.signal]),
     });
-    this.#take(link);
-    return link;
+    const refused = this.#take(link);
+    if (refused === undefined) return link;
+    throw new Error(`This node has no use for another link (${refused})`);
   }
 
   /** Ends the link with a peer, and those that it replaced. */
   drop(peer: NodeId, reason: string): void {
+    // The replaced ones first: the other must not find a spare.
+    for (const link of [...this.#retired.keys()]) {
+      if (link.peer.nodeId === peer) link.close(reason);
+    }
     this.#links.get(peer)?.close(reason);
-    for (const link of this.#retired.keys()) if (link.peer.nodeId === peer) link.close(reason);
   }
 
   /** Ends all links and every dial; resolves when the goodbyes have arrived, or had their time. */
@@ -136,11 +146,19 @@ export class LinkTable {
     await Promise.all(links.map(({ gone }) => gone));
   }
 
-  #take(link: Link): void {
+  /** Takes a link in; says why when it was closed instead. */
+  #take(link: Link): string | undefined {
     const { nodeId, session } = link.peer;
-    if (this.#closing.signal.aborted) return link.close("leaving");
     const current = this.#links.get(nodeId);
-    if (current === undefined && !this.#hasRoomFor(link)) return link.close("full");
+    const refused = this.#closing.signal.aborted
+      ? "leaving"
+      : current === undefined && !this.#hasRoomFor(link)
+      ? "full"
+      : undefined;
+    if (refused !== undefined) {
+      link.close(refused);
+      return refused;
+    }
     const facts = (of: Link) => ({
       session: of.peer.session,
       isDialer: of.isDialer,
@@ -150,8 +168,9 @@ export class LinkTable {
       !replaces(facts(link), facts(current), { self: this.#options.self, peer: nodeId });
     if (stays) {
       // It may carry a request of the peer already: it lives on beside the other for a while.
+      this.#retire(link, "duplicate");
       this.#begin(link);
-      return this.#retire(link, "duplicate");
+      return undefined;
     }
     this.#links.set(nodeId, link);
     const isNewProcess = current !== undefined && current.peer.session !== session;
@@ -161,8 +180,10 @@ export class LinkTable {
       peer: shortId(nodeId),
       at: formatAddress(link.remoteAddress),
     });
-    this.#begin(link);
+    // First: a link that ended already tells so as soon as it begins.
     this.#options.events.up(link);
+    this.#begin(link);
+    return undefined;
   }
 
   #hasRoomFor(link: Link): boolean {
@@ -184,6 +205,8 @@ export class LinkTable {
   }
 
   #retire(link: Link, reason: string): void {
+    const others = [...this.#retired.keys()].filter(({ peer }) => peer.nodeId === link.peer.nodeId);
+    if (others.length >= RETIRED_MAX) others[0]?.close(reason);
     const cancel = this.#options.timers.after(RETIRED_MS, () => link.close(reason));
     this.#retired.set(link, cancel);
   }
@@ -198,6 +221,22 @@ export class LinkTable {
       peer: shortId(nodeId),
       reason: end.reason,
     });
-    this.#options.events.down(link, end);
+    const spare = this.#spareOf(link);
+    if (spare === undefined) return this.#options.events.down(link, end);
+    this.#retired.get(spare)?.();
+    this.#retired.delete(spare);
+    this.#links.set(nodeId, spare);
+    this.#options.events.up(spare);
+  }
+
+  /**
+   * A replaced link with the same process that is still heard: of two dials over two addresses, the one that
+   * its dialer gave up may have come last.
+   */
+  #spareOf({ peer: { nodeId, session } }: Link): Link | undefined {
+    if (this.#closing.signal.aborted) return undefined;
+    return [...this.#retired.keys()].reverse().find(({ peer, health }) =>
+      peer.nodeId === nodeId && peer.session === session && health === "live"
+    );
   }
 }

@@ -9,6 +9,9 @@ import { PeerUpstream } from "~/proxy/peer_upstream.ts";
 import type { RelayWay } from "~/proxy/peer_relay.ts";
 import type { RemoteHost } from "../mesh_routing.ts";
 
+/** A neighbour that answers so much sooner takes the place of the one that passes on now. */
+const NEARER = { factor: 0.5, atLeastMs: 2 };
+
 /** What the ways are read from. */
 export interface MemberWaysOptions {
   readonly members: () => readonly MemberView[];
@@ -23,6 +26,8 @@ export class MemberWays {
   /** By node and the neighbour that passes on, if any. */
   readonly #upstreams = new Map<string, PeerUpstream>();
   readonly #listeners = new Map<NodeId, Set<() => void>>();
+  /** The neighbour that passes on to each node. */
+  readonly #chosen = new Map<NodeId, NodeId>();
 
   constructor(options: MemberWaysOptions) {
     this.#options = options;
@@ -38,7 +43,15 @@ export class MemberWays {
       return host === undefined ? [] : [host];
     });
     for (const key of this.#upstreams.keys()) if (!used.has(key)) this.#upstreams.delete(key);
+    for (const node of this.#chosen.keys()) {
+      if (!hosts.some(({ nodeId }) => nodeId === node)) this.#chosen.delete(node);
+    }
     return hosts;
+  }
+
+  /** The neighbour over which requests go to a member; undefined when it has a link, or nobody leads to it. */
+  relayOf(member: MemberView): NodeId | undefined {
+    return member.isDirect ? undefined : this.#nearest(member);
   }
 
   /** The way for requests that are passed on: a live link of our own, nothing else. */
@@ -59,9 +72,10 @@ export class MemberWays {
 
   #hostOf(member: MemberView, used: Set<string>): RemoteHost | undefined {
     const { node, record, health } = member;
-    // The neighbour that answers soonest passes on.
-    const via = member.isDirect ? undefined : this.#nearest(member.via);
-    if (!member.isDirect && via === undefined) return undefined;
+    const via = this.relayOf(member);
+    if (via !== undefined) this.#chosen.set(node, via);
+    else if (member.isDirect) this.#chosen.delete(node);
+    else return undefined;
     const key = via === undefined ? node : `${node} ${via}`;
     used.add(key);
     const upstream = this.#upstreams.get(key) ?? this.#upstreamOf(node, via);
@@ -76,9 +90,18 @@ export class MemberWays {
     };
   }
 
-  #nearest(via: readonly NodeId[]): NodeId | undefined {
-    const rtt = (peer: NodeId): number => this.#options.link(peer)?.rttMs ?? Infinity;
-    return [...via].sort((a, b) => rtt(a) - rtt(b))[0];
+  /**
+   * The neighbour that answers soonest; the one of before stays while others are not much better: round trips vary from
+   * one to the next, and each change of the way splits the count of what runs on it.
+   */
+  #nearest({ node, via }: MemberView): NodeId | undefined {
+    const rtt = (peer: NodeId): number => this.#options.link(peer)?.rttMs ?? Number.MAX_VALUE;
+    const [best] = [...via].sort((a, b) => rtt(a) - rtt(b));
+    const chosen = this.#chosen.get(node);
+    if (best === undefined || chosen === undefined || !via.includes(chosen)) return best;
+    const isNearer = rtt(best) < rtt(chosen) * NEARER.factor &&
+      rtt(chosen) - rtt(best) >= NEARER.atLeastMs;
+    return isNearer ? best : chosen;
   }
 
   #upstreamOf(node: NodeId, via: NodeId | undefined): PeerUpstream {

@@ -14,12 +14,12 @@ import { isKeyId, isSerial, type MeshId } from "~/mesh/ids.ts";
 import type { MeshLife } from "./mesh_life.ts";
 import type { MeshRuntime } from "./mesh_runtime.ts";
 import {
-  type LinkOf,
   memberOf,
   peerOf,
   type RemoteModel,
   selfOf,
   servedElsewhere,
+  type Ways,
 } from "./mesh_view.ts";
 
 /** What the desk knows of this node. */
@@ -60,7 +60,7 @@ export class MeshDesk {
   facts(): MeshFacts {
     const { life, invite, port } = this.#runtime;
     const members = life?.session.members() ?? [];
-    const linkOf = linksOf(life);
+    const ways = waysOf(life);
     return {
       meshId: life?.session.meshId ?? null,
       token: invite?.jws ?? null,
@@ -68,7 +68,7 @@ export class MeshDesk {
       peerPort: port,
       clients: life?.session.clients().length ?? 0,
       isClient: life?.role === "client",
-      peers: members.map((member) => peerOf(member, linkOf)),
+      peers: members.map((member) => peerOf(member, ways)),
       elsewhere: servedElsewhere(members),
     };
   }
@@ -77,14 +77,14 @@ export class MeshDesk {
   members(): readonly MemberInfo[] {
     const { life } = this.#runtime;
     if (life === undefined) return [];
-    const linkOf = linksOf(life);
+    const ways = waysOf(life);
     const self = selfOf({
       ...this.#self(),
       role: life.role,
       certificate: life.authority.certificate?.paper,
       clients: life.session.clients().length,
     });
-    return [self, ...life.session.members().map((member) => memberOf(member, linkOf))];
+    return [self, ...life.session.members().map((member) => memberOf(member, ways))];
   }
 
   /** @throws {UserError} when the token does not lead into its mesh */
@@ -119,6 +119,9 @@ export class MeshDesk {
   }
 }
 
-function linksOf(life: MeshLife | undefined): LinkOf {
-  return (peer) => life?.session.table.get(peer);
+function waysOf(life: MeshLife | undefined): Ways {
+  return {
+    linkOf: (peer) => life?.session.table.get(peer),
+    relayOf: (member) => life?.ways.relayOf(member),
+  };
 }

@@ -2,7 +2,6 @@
  * This node's life in one mesh: its papers, its links, what it says about itself, and the ways to the others. Made anew
  * for each mesh that the node is in.
  */
-import { UserError } from "~/base/errors.ts";
 import type { Clock, Timers } from "~/base/clock.ts";
 import type { Rng, SecretSource } from "~/base/rng.ts";
 import type { PeerAddress } from "~/mesh/address.ts";
@@ -13,13 +12,16 @@ import type { NodeId } from "~/mesh/ids.ts";
 import type { Link, PeerStream } from "~/mesh/link_ports.ts";
 import { acceptLink, dialLink } from "~/mesh/make_link.ts";
 import type { MemberEvent } from "~/mesh/membership_ports.ts";
+import type { Refusal } from "~/mesh/refusal.ts";
 import { decodeRecord, encodeRecord, RECORD_JWS_CHARS_MAX } from "~/mesh/record_codec.ts";
 import { peekPayload, type Signer, type Verifier } from "~/mesh/signing.ts";
 import type { Transport } from "~/mesh/transport.ts";
 import type { UnprovenGate } from "~/mesh/unproven.ts";
 import { PROTOCOL_VERSION } from "~/mesh/wire.ts";
-import { ownAddresses } from "./addresses.ts";
-import { RaceLostError, raceWays } from "./dial_race.ts";
+import { type AddressFacts, dialableOf, ownAddresses } from "./addresses.ts";
+import { bootstrapPeers, INVITE_PEERS_MAX } from "./bootstrap_peers.ts";
+import { raceWays } from "./dial_race.ts";
+import { joinFailure } from "./join_failure.ts";
 import type { LinkMaker } from "./link_table.ts";
 import { MemberWays } from "./member_ways.ts";
 import { MeshSession } from "./mesh_session.ts";
@@ -32,8 +34,6 @@ import { RecordDesk } from "./record_desk.ts";
 const JOIN_STAGGER_MS = 500;
 /** For all peers of a token. */
 const JOIN_MS_MAX = 15_000;
-/** Peers named in an invite. */
-const INVITE_PEERS_MAX = 4;
 
 /** What this node is, in whatever mesh. */
 export interface LifeSelf {
@@ -52,7 +52,10 @@ export interface LifeEvents {
   stream(link: Link, stream: PeerStream): void;
   /** Papers, peers or the own place changed: to be kept and shown. */
   changed(): void;
-  expelled(why: string): void;
+  /** The own certificate does not hold any more. */
+  expelled(why: Refusal): void;
+  /** About once a minute: time to look at what only time changes. */
+  looked(): void;
   clash(): void;
 }
 
@@ -71,6 +74,8 @@ export interface MeshLifeParts {
   readonly advertised: readonly PeerAddress[];
   readonly interfaces: () => readonly string[];
   readonly facts: () => LocalFacts;
+  /** Members may not admit others. */
+  readonly isClosed: boolean;
   /** Unix milliseconds of the start of the process. */
   readonly startedUnixMs: number;
   readonly events: LifeEvents;
@@ -87,7 +92,7 @@ export class MeshLife {
   /** The invite of each peer that is dialled to join. */
   readonly #joining = new Map<NodeId, string>();
   #isLeaving = false;
-  /** Somebody reached this node without being dialled. */
+  /** Somebody reached this node without being dialled, nor asked to dial. */
   #wasReached = false;
 
   constructor(parts: MeshLifeParts) {
@@ -101,7 +106,6 @@ export class MeshLife {
     });
     this.voice = this.#makeVoice();
     this.flows = new PaperFlows({
-      self: parts.self.nodeId,
       authority: parts.authority,
       session: this.session,
       timers: parts.timers,
@@ -110,6 +114,11 @@ export class MeshLife {
         parts.events.changed();
       },
       expelled: parts.events.expelled,
+      looked: () => {
+        // Interfaces come and go without a word.
+        this.voice.changed();
+        parts.events.looked();
+      },
     });
   }
 
@@ -128,13 +137,7 @@ export class MeshLife {
 
   /** Where this node can be dialled, best first. */
   addresses(): readonly PeerAddress[] {
-    const { advertised, interfaces, transport } = this.#parts;
-    return ownAddresses({
-      advertised,
-      interfaces: interfaces(),
-      observed: this.session.table.all().map(({ observedAddress }) => observedAddress),
-      port: transport.port,
-    });
+    return ownAddresses(this.#addressFacts());
   }
 
   /**
@@ -149,8 +152,8 @@ export class MeshLife {
     try {
       await raceWays<BootstrapPeer, Link>({
         ways: peers,
-        attempt: ({ nodeId, leafHash, addresses }) =>
-          this.session.table.dial({ peer: nodeId, leafHash, addresses }),
+        attempt: ({ nodeId, leafHash, addresses }, ended) =>
+          this.session.table.dial({ peer: nodeId, leafHash, addresses }, ended),
         // One admission is enough, and a second link does no harm.
         discard: () => {},
         nameOf: ({ nodeId }) => nodeId.slice(0, 8),
@@ -166,27 +169,32 @@ export class MeshLife {
     }
   }
 
-  /** Peers to name in an invite: this node first, then members who may invite and can be dialled. */
+  /** All that an invite could name, the best first. */
   bootstrapPeers(): readonly BootstrapPeer[] {
-    const { self, transport } = this.#parts;
-    const own = { nodeId: self.nodeId, leafHash: transport.leafHash, addresses: this.addresses() };
-    const others = this.session.members().flatMap(({ record: { record, certificate } }) => {
-      const mayInvite = certificate.paper.rights.includes("invite");
-      const { node, leafHash, addresses } = record;
-      return mayInvite && record.dialable !== "no" ? [{ nodeId: node, leafHash, addresses }] : [];
+    const { self: { nodeId, role }, transport: { leafHash }, isClosed } = this.#parts;
+    return bootstrapPeers({
+      own: { nodeId, leafHash, addresses: this.addresses() },
+      role,
+      dialable: dialableOf(this.#addressFacts(), this.#wasReached),
+      members: this.session.members(),
+      isClosed,
     });
-    return [own, ...others].slice(0, INVITE_PEERS_MAX);
   }
 
   /**
    * Makes an invite.
    *
+   * @param peers whom it names. @default {the best}
    * @throws {UserError} when this node may not invite
    */
-  makeInvite(rights: readonly Right[], expiresInMs?: number): Promise<Signed<Invite>> {
+  makeInvite(
+    rights: readonly Right[],
+    expiresInMs?: number,
+    peers: readonly BootstrapPeer[] = this.bootstrapPeers().slice(0, INVITE_PEERS_MAX),
+  ): Promise<Signed<Invite>> {
     return this.authority.makeInvite({
       rights,
-      peers: this.bootstrapPeers(),
+      peers,
       ...(expiresInMs === undefined ? {} : { expiresInMs }),
     });
   }
@@ -204,6 +212,16 @@ export class MeshLife {
     this.voice.close();
     this.flows.close();
     await this.session.close(reason);
+  }
+
+  #addressFacts(): AddressFacts {
+    const { advertised, interfaces, transport } = this.#parts;
+    return {
+      advertised,
+      interfaces: interfaces(),
+      observed: this.session.table.all().map(({ observedAddress }) => observedAddress),
+      port: transport.port,
+    };
   }
 
   #makeSession(): MeshSession {
@@ -274,7 +292,7 @@ export class MeshLife {
       protocol: PROTOCOL_VERSION,
       leafHash: transport.leafHash,
       addresses: this.addresses(),
-      dialable: this.#wasReached ? "yes" : "unknown",
+      dialable: dialableOf(this.#addressFacts(), this.#wasReached),
       isLeaving: this.#isLeaving,
       ...facts(),
     };
@@ -323,35 +341,14 @@ export class MeshLife {
   }
 
   #onLinkUp(link: Link): void {
-    if (!link.isDialer && link.peer.role === "member") this.#wasReached = true;
-    const observed = ownAddresses({
-      advertised: this.#parts.advertised,
-      interfaces: [],
-      observed: this.session.table.all().map(({ observedAddress }) => observedAddress),
-      port: this.#parts.transport.port,
-    });
+    // Who was told to dial came through a door that our own dial had opened.
+    const isPunched = this.session.member(link.peer.nodeId)?.isPunched === true;
+    if (!link.isDialer && !isPunched) this.#wasReached = true;
+    // What only the machine itself knows is of no use to who is to dial through two translations.
+    const observed = ownAddresses({ ...this.#addressFacts(), interfaces: [] });
     this.session.tell({ kind: "observed", addresses: observed });
     this.flows.onLinkUp(link);
     this.voice.changed();
     this.#parts.events.changed();
   }
-}
-
-/** One sentence for the person: what the issuer said, or that nobody could be reached. */
-function joinFailure(error: unknown, peerCount: number): UserError {
-  if (!(error instanceof RaceLostError)) throw error;
-  const refused = refusalsIn(error).find(({ byPeer }) => byPeer) ??
-    refusalsIn(error).find(({ code }) => !["lost", "timeout", "protocol"].includes(code));
-  if (refused !== undefined) {
-    return new UserError(`Cannot join: ${refused.message}`, { cause: error });
-  }
-  const who = peerCount === 1 ? "the one peer" : `any of the ${peerCount} peers`;
-  return new UserError(`Cannot join: cannot reach ${who} of the token (${error.message})`, {
-    cause: error,
-  });
-}
-
-function refusalsIn(error: unknown): readonly RefusedError[] {
-  if (error instanceof RefusedError) return [error];
-  return error instanceof RaceLostError ? error.causes.flatMap(refusalsIn) : [];
 }

@@ -7,17 +7,24 @@ import type { CancelTimer } from "~/base/clock.ts";
 import { messageOf, UserError } from "~/base/errors.ts";
 import { Lane } from "~/base/lane.ts";
 import { MeshAuthority, type SavedPapers } from "~/mesh/authority.ts";
-import { type Invite, type Role, roleOf, type Signed } from "~/mesh/credentials.ts";
+import {
+  type BootstrapPeer,
+  type Invite,
+  type Role,
+  roleOf,
+  type Signed,
+} from "~/mesh/credentials.ts";
 import { type MeshId, type NodeId, shortId } from "~/mesh/ids.ts";
 import type { Link, PeerStream } from "~/mesh/link_ports.ts";
 import type { MemberEvent } from "~/mesh/membership_ports.ts";
 import type { MeshMemory } from "~/mesh/mesh_memory.ts";
-import { isRefusal } from "~/mesh/refusal.ts";
+import type { Refusal } from "~/mesh/refusal.ts";
 import type { Signer } from "~/mesh/signing.ts";
-import { openInvite } from "~/mesh/trust.ts";
 import { UnprovenGate } from "~/mesh/unproven.ts";
+import { keptPeers } from "./kept_peers.ts";
 import { MeshLife, type MeshLifeParts } from "./mesh_life.ts";
 import { StandingInvite } from "./standing_invite.ts";
+import { readTokens, type WayIn } from "./token_intake.ts";
 
 const log = getLogger(["mesh-llm", "mesh"]);
 
@@ -25,8 +32,6 @@ const log = getLogger(["mesh-llm", "mesh"]);
 const SETTLE_MS = 1_000;
 /** Changes come in bursts; a crash in between costs a few addresses. */
 const SAVE_LATER_MS = 1_000;
-/** Peers that are kept for the next start. */
-const KEPT_PEERS_MAX = 16;
 
 /** Keeps the mesh for the next start; a throw-away node keeps nothing. */
 export interface MeshStore {
@@ -57,7 +62,6 @@ export interface MeshRuntimeOptions
   extends Omit<MeshLifeParts, "authority" | "self" | "gate" | "events"> {
   readonly self: Omit<MeshLifeParts["self"], "role">;
   readonly isClient: boolean;
-  readonly isClosed: boolean;
   readonly store: MeshStore;
   readonly events: MeshEvents;
 }
@@ -71,6 +75,14 @@ export interface JoinResult {
 interface Current {
   readonly life: MeshLife;
   readonly invite: StandingInvite;
+  /** Peers that are known from before. */
+  readonly before: readonly BootstrapPeer[];
+}
+
+/** A life that is in its mesh, not yet taken up. */
+interface Entry {
+  readonly life: MeshLife;
+  readonly before: readonly BootstrapPeer[];
 }
 
 /** The node's place in a mesh. */
@@ -80,9 +92,12 @@ export class MeshRuntime {
   readonly #lane = new Lane();
   readonly #saving = new Lane();
   readonly #accepting: Promise<void>;
+  /** Lives that are about to end. */
+  readonly #ending = new Set<Promise<unknown>>();
+  readonly #closing = new AbortController();
   #current: Current | undefined;
   #saveLater: CancelTimer | undefined;
-  readonly #closing = new AbortController();
+  #closed: Promise<void> | undefined;
 
   constructor(options: MeshRuntimeOptions) {
     this.#options = options;
@@ -105,27 +120,28 @@ export class MeshRuntime {
   }
 
   /**
-   * Takes up the mesh of the last start, or begins one.
+   * Takes up the mesh of the last start, or begins one. When that fails the node is in no mesh, and `close` is still due.
    *
    * @returns true when there was one, so that somebody may be found in it
    * @throws {UserError} for a client without a mesh
    */
   resume(): Promise<boolean> {
     return this.#lane.run(async () => {
+      this.#mustGoOn();
       const saved = await this.#options.store.load();
       const life = saved === undefined ? undefined : await this.#revive(saved);
       if (saved !== undefined && life !== undefined) {
-        await this.#adopt(life);
+        await this.#adopt({ life, before: saved.peers });
         life.session.tell({ kind: "seeds", seeds: saved.peers });
         return saved.peers.length > 0;
       }
       if (this.#options.isClient) {
-        throw new UserError(
-          "Cannot be a client: this home was in no mesh before. Pass --join TOKEN",
-          { exitCode: 2 },
-        );
+        const why = saved === undefined
+          ? "this home was in no mesh before"
+          : "the papers of this home's last mesh do not hold any more";
+        throw new UserError(`Cannot be a client: ${why}. Pass --join TOKEN`, { exitCode: 2 });
       }
-      await this.#adopt(await this.#found());
+      await this.#adopt({ life: await this.#found(), before: [] });
       return false;
     });
   }
@@ -133,11 +149,11 @@ export class MeshRuntime {
   /**
    * Joins by the first of several tokens that works; leaves the mesh of before then.
    *
-   * @param signal gives the join up
+   * @param given gives it up
    * @throws {UserError} with one sentence, when none works
    */
-  join(tokens: readonly string[], signal?: AbortSignal): Promise<JoinResult> {
-    return this.#lane.run(() => this.#join(tokens, signal));
+  join(tokens: readonly string[], given?: AbortSignal): Promise<JoinResult> {
+    return this.#lane.run(() => this.#join(tokens, given));
   }
 
   /** Tells the others of what changed here: models, memory, the engine. */
@@ -146,72 +162,109 @@ export class MeshRuntime {
   }
 
   /** Leaves, saves and closes the socket. */
-  async close(): Promise<void> {
-    if (this.#closing.signal.aborted) return;
+  close(): Promise<void> {
+    return this.#closed ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    // Ends a join that is under way; after it nothing else begins.
     this.#closing.abort();
-    await this.#save();
-    await this.#current?.life.leave();
+    await this.#lane.run(async () => {
+      await this.#save();
+      await this.#current?.life.leave();
+    });
+    await Promise.all(this.#ending);
     await this.#options.transport.close();
     await this.#accepting;
   }
 
-  async #join(tokens: readonly string[], wanted?: AbortSignal): Promise<JoinResult> {
-    const invites = await this.#readTokens(tokens);
+  #mustGoOn(): void {
+    if (this.#closing.signal.aborted) throw new UserError("Cannot join: this node is about to end");
+  }
+
+  async #join(tokens: readonly string[], given?: AbortSignal): Promise<JoinResult> {
+    this.#mustGoOn();
+    const saved = await this.#options.store.load();
+    const ways = await this.#readTokens(tokens, saved?.meshId);
     const ended = new AbortController();
-    const signal = AbortSignal.any([
-      ended.signal,
-      this.#closing.signal,
-      ...(wanted === undefined ? [] : [wanted]),
-    ]);
-    const tries = invites.map((invite) => this.#tryInvite(invite, signal));
+    const ends = [ended.signal, this.#closing.signal, ...(given === undefined ? [] : [given])];
+    const signal = AbortSignal.any(ends);
+    const tries = ways.map((way) => this.#enter(way, saved, signal));
     try {
-      const life = await Promise.any(tries);
+      const entry = await Promise.any(tries);
       ended.abort();
-      if (life !== this.#current?.life) await this.#adopt(life);
-      await life.session.settled(SETTLE_MS);
-      const peers = life.session.members().length;
-      this.#options.events.joined(life.session.meshId, peers);
-      return { meshId: life.session.meshId, peers };
+      if (entry.life !== this.#current?.life) await this.#adopt(entry);
+      const { session } = entry.life;
+      session.tell({ kind: "seeds", seeds: entry.before });
+      await session.settled(SETTLE_MS);
+      const peers = session.members().length;
+      this.#options.events.joined(session.meshId, peers);
+      return { meshId: session.meshId, peers };
     } catch (error) {
       if (!(error instanceof AggregateError)) throw error;
       const messages = [...new Set(error.errors.map(messageOf))];
       throw new UserError(messages.join(". "), { cause: error });
     } finally {
       ended.abort();
-      void this.#closeOthers(tries);
+      this.#endLater(this.#leaveOthers(tries));
     }
   }
 
   /** @throws {UserError} when no token can be used */
-  async #readTokens(tokens: readonly string[]): Promise<readonly Signed<Invite>[]> {
+  async #readTokens(
+    tokens: readonly string[],
+    kept: MeshId | undefined,
+  ): Promise<readonly WayIn[]> {
     const { verifier, clock } = this.#options;
-    const read = await Promise.all(
-      tokens.map((token) => openInvite(token, { verifier, nowMs: clock.wallMs() })),
-    );
-    const good = read.flatMap((answer) => isRefusal(answer) ? [] : [answer]);
-    const bad = read.flatMap((answer) => isRefusal(answer) ? [answer] : []);
-    for (const { message } of good.length === 0 ? [] : bad) {
-      log.warn("A token cannot be used: {message}", { message });
-    }
-    if (good.length > 0) return good;
-    throw new UserError(`Cannot join: ${bad.map(({ message }) => message).join(". ")}`);
+    const { ways, problems } = await readTokens(tokens, { verifier, nowMs: clock.wallMs(), kept });
+    if (ways.length === 0) throw new UserError(`Cannot join: ${problems.join(". ")}`);
+    for (const message of problems) log.warn("A token cannot be used: {message}", { message });
+    return ways;
   }
 
-  /** A life that is in by this invite: the one of now when it is in the same mesh already. */
-  async #tryInvite(invite: Signed<Invite>, signal: AbortSignal): Promise<MeshLife> {
-    const { meshId, rights, peers } = invite.paper;
+  /** A life in the mesh of `way`: that of now, that of the last start, or a new one by an invite. */
+  async #enter(
+    { meshId, invites, problem }: WayIn,
+    saved: MeshMemory | undefined,
+    signal: AbortSignal,
+  ): Promise<Entry> {
+    const kept = saved?.meshId === meshId ? saved : undefined;
+    const before = [...invites.flatMap(({ paper }) => paper.peers), ...(kept?.peers ?? [])];
     const now = this.#current?.life;
-    if (now?.session.meshId === meshId) {
-      now.session.tell({ kind: "seeds", seeds: peers });
-      return now;
+    if (now?.session.meshId === meshId && !this.#isMoreThan(now, invites)) {
+      return { life: now, before };
     }
-    const saved = await this.#options.store.load();
-    const kept = saved?.meshId === meshId ? await this.#revive(saved) : undefined;
-    if (kept !== undefined) {
-      kept.session.tell({ kind: "seeds", seeds: [...peers, ...(saved?.peers ?? [])] });
-      return kept;
+    const revived = kept === undefined ? undefined : await this.#revive(kept);
+    if (revived !== undefined && !this.#isMoreThan(revived, invites)) {
+      return { life: revived, before };
     }
-    const { authority } = await this.#authority(meshId);
+    await revived?.close("failed");
+    const failures: unknown[] = [];
+    for (const invite of invites) {
+      const life = await this.#admitted(invite, kept?.papers, signal).catch((error) =>
+        void failures.push(error)
+      );
+      if (life !== undefined) return { life, before };
+    }
+    throw failures[0] ?? new UserError(`Cannot join: ${problem}`);
+  }
+
+  /** Whether an invite would make a member of a node that may only ask so far. */
+  #isMoreThan(life: MeshLife, invites: readonly Signed<Invite>[]): boolean {
+    const rights = life.authority.certificate?.paper.rights ?? [];
+    return !this.#options.isClient && roleOf(rights) === "client" &&
+      invites.some(({ paper }) => roleOf(paper.rights) === "member");
+  }
+
+  /** A new life, let in by an invite. */
+  async #admitted(
+    invite: Signed<Invite>,
+    known: SavedPapers | undefined,
+    signal: AbortSignal,
+  ): Promise<MeshLife> {
+    const { meshId, rights } = invite.paper;
+    const papers = known === undefined ? undefined : { ...known, certificate: undefined };
+    const { authority } = await this.#authority(meshId, papers);
     const life = this.#makeLife(authority, this.#roleBy(roleOf(rights)));
     try {
       await life.join(invite, signal);
@@ -222,11 +275,17 @@ export class MeshRuntime {
     }
   }
 
-  async #closeOthers(tries: readonly Promise<MeshLife>[]): Promise<void> {
+  /** Who was let in says goodbye, or it would be looked for. */
+  async #leaveOthers(tries: readonly Promise<Entry>[]): Promise<void> {
     for (const result of await Promise.allSettled(tries)) {
-      if (result.status !== "fulfilled" || result.value === this.#current?.life) continue;
-      await result.value.close("duplicate");
+      if (result.status !== "fulfilled" || result.value.life === this.#current?.life) continue;
+      await result.value.life.leave();
     }
+  }
+
+  #endLater(ending: Promise<void>): void {
+    const tracked = ending.catch(() => {}).finally(() => this.#ending.delete(tracked));
+    this.#ending.add(tracked);
   }
 
   /** The mesh of before, when its papers still hold. */
@@ -283,27 +342,38 @@ export class MeshRuntime {
       self: { ...self, role },
       gate: this.#gate,
       events: {
-        member: events.member,
+        member: (event, node) => {
+          if (this.#current?.life !== life) return;
+          events.member(event, node);
+          void this.#current.invite.refresh();
+        },
         stream: events.stream,
         changed: () => this.#onChanged(life),
         expelled: (why) => this.#onExpelled(life, why),
+        looked: () => {
+          if (this.#current?.life === life) void this.#current.invite.refresh();
+        },
         clash: events.clash,
       },
     });
     return life;
   }
 
-  async #adopt(life: MeshLife): Promise<void> {
-    const before = this.#current?.life;
+  async #adopt({ life, before }: Entry): Promise<void> {
+    const { events, clock } = this.#options;
+    const last = this.#current?.life;
     const invite = new StandingInvite(life, {
-      nowUnixS: () => this.#options.clock.wallMs() / 1000,
-      onFirst: (token) => this.#options.events.invite(token),
+      nowUnixS: () => clock.wallMs() / 1000,
+      onFirst: (token) => events.invite(token),
     });
-    this.#current = { life, invite };
-    await before?.leave();
+    this.#current = { life, invite, before };
+    if (last !== undefined) this.#endLater(last.leave());
     await life.begin();
+    // Those whom it met before anybody was told of this life.
+    for (const { node } of life.session.members()) events.member("joined", node);
     await invite.refresh();
     await this.#save();
+    events.changed();
   }
 
   #onChanged(life: MeshLife): void {
@@ -316,15 +386,17 @@ export class MeshRuntime {
     });
   }
 
-  #onExpelled(life: MeshLife, why: string): void {
-    void life.close("revoked");
+  #onExpelled(life: MeshLife, why: Refusal): void {
+    const isExpired = why.code === "expired";
+    this.#endLater(life.close(isExpired ? "expired" : "revoked"));
     if (this.#current?.life !== life) return;
     log.error("This node is out of mesh {mesh}: {why}. It goes on alone", {
       mesh: shortId(life.session.meshId),
-      why,
+      why: why.message,
     });
     this.#current = undefined;
-    void this.#saving.run(() => this.#options.store.clear()).catch(() => {});
+    // Who was late only is told so at the next start; the clock may be what is wrong.
+    if (!isExpired) void this.#saving.run(() => this.#options.store.clear()).catch(() => {});
     this.#options.events.changed();
   }
 
@@ -333,22 +405,18 @@ export class MeshRuntime {
     this.#saveLater?.();
     this.#saveLater = undefined;
     return this.#saving.run(async () => {
-      const life = this.#current?.life;
-      if (life === undefined) return;
-      const peers = life.session.records().slice(0, KEPT_PEERS_MAX).map(({ record }) => ({
-        nodeId: record.node,
-        leafHash: record.leafHash,
-        addresses: record.addresses,
-      }));
+      if (this.#current === undefined) return;
+      const { life: { session, authority }, before } = this.#current;
+      const { self, store } = this.#options;
+      const peers = keptPeers({
+        members: session.members(),
+        records: session.records(),
+        before,
+        self: self.nodeId,
+      });
       try {
-        const { meshId } = life.session;
-        const { session } = this.#options.self;
-        await this.#options.store.save({
-          meshId,
-          papers: life.authority.papers(),
-          session,
-          peers,
-        });
+        const papers = authority.papers();
+        await store.save({ meshId: session.meshId, papers, session: self.session, peers });
       } catch (error) {
         log.error("Cannot keep the mesh for the next start: {reason}", {
           reason: messageOf(error),

@@ -4,6 +4,7 @@
  */
 import { getLogger } from "@logtape/logtape";
 import type { CancelTimer, Clock, Timers } from "~/base/clock.ts";
+import { messageOf } from "~/base/errors.ts";
 import type { Rng } from "~/base/rng.ts";
 import type { ControlMessage, RecordMark } from "~/mesh/control.ts";
 import type { Role } from "~/mesh/credentials.ts";
@@ -31,6 +32,10 @@ const log = getLogger(["mesh-llm", "mesh"]);
 
 /** Between two looks at the round trips of links. */
 const RTT_LOOK_MS = 5_000;
+/** A peer that ended a link with one of these words would end the next one, too: so long it is not dialled. */
+const UNWELCOME = new Set(["full", "revoked", "expired", "certificate", "flood", "protocol"]);
+const UNWELCOME_MS = 10_000;
+const UNWELCOME_MAX = 256;
 
 /** What a session tells the node. */
 export interface SessionEvents {
@@ -78,8 +83,10 @@ export class MeshSession {
   readonly #desk: RecordDesk;
   readonly #inbox: MeshInput[] = [];
   readonly #settling = new Set<() => void>();
-  /** What a first neighbour has told: whom it is linked with, and their records. */
-  readonly #heard = { paths: false, records: false };
+  /** The first neighbour that told whom it is linked with, and those. */
+  #told: readonly NodeId[] | undefined;
+  /** Peers that sent us away, and until when. */
+  readonly #unwelcome = new Map<NodeId, number>();
   #isHandling = false;
   #isClosed = false;
   #wake: { readonly atMs: number; readonly cancel: CancelTimer } | undefined;
@@ -127,9 +134,8 @@ export class MeshSession {
     return this.#machine.records();
   }
 
-  /** Whether a record is worth checking; what was kept from an earlier start always is. */
-  judge(from: NodeId | undefined, mark: RecordMark): RecordVerdict {
-    if (from === undefined) return "news";
+  /** Whether a record is worth checking. */
+  judge(from: NodeId, mark: RecordMark): RecordVerdict {
     return this.#machine.judge(from, mark, this.#options.clock.nowMs());
   }
 
@@ -142,32 +148,27 @@ export class MeshSession {
     try {
       for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) {
         for (const effect of this.#machine.handle(next, this.#options.clock.nowMs())) {
-          this.#act(effect);
+          this.#tryToAct(effect);
         }
       }
     } finally {
       this.#isHandling = false;
       this.#setTimer();
     }
-  }
-
-  /** Reads records that were kept from an earlier start. */
-  recall(records: readonly string[]): void {
-    this.#desk.take(undefined, records);
+    this.#settle();
   }
 
   /** Records that hold came in. */
-  deliver(from: NodeId | undefined, records: readonly SignedRecord[]): void {
+  deliver(from: NodeId, records: readonly SignedRecord[]): void {
     this.tell({ kind: "records", from, records });
-    if (from !== undefined) this.#hear("records");
   }
 
   /**
-   * Waits until a neighbour has told whom it is linked with and sent records, or `limitMs` milliseconds have passed:
-   * then `members()` is what the mesh is, as far as one can know so soon.
+   * Waits until a neighbour has told whom it is linked with and all of them are known, or `limitMs` milliseconds
+   * have passed, or the session is closed: then `members()` is what the mesh is, as far as one can know so soon.
    */
   settled(limitMs: number): Promise<void> {
-    if (this.#heard.paths && this.#heard.records) return Promise.resolve();
+    if (this.#isSettled()) return Promise.resolve();
     return new Promise((resolve) => {
       const finish = (): void => {
         cancel();
@@ -179,17 +180,25 @@ export class MeshSession {
     });
   }
 
-  /** Dials outside of what the machine wants: to join. The link counts like any other. */
-  async dial(target: DialTarget): Promise<Link> {
-    return await this.table.dial(target);
-  }
-
   /** Leaves: links end with the reason, nothing more is done. Resolves when they are gone. */
   async close(reason: string): Promise<void> {
     this.#isClosed = true;
     this.#wake?.cancel();
     this.#rttLook?.();
+    this.#settle();
     await this.table.close(reason);
+  }
+
+  /** One thing that cannot be done must not keep the others from being done. */
+  #tryToAct(effect: MeshEffect): void {
+    try {
+      this.#act(effect);
+    } catch (error) {
+      log.error("Cannot do what the mesh wants ({what}): {reason}", {
+        what: effect.kind,
+        reason: messageOf(error),
+      });
+    }
   }
 
   #act(effect: MeshEffect): void {
@@ -223,14 +232,34 @@ export class MeshSession {
   }
 
   async #dialFor(target: DialTarget): Promise<void> {
+    if (this.#isUnwelcomeAt(target.peer)) {
+      return this.tell({ kind: "dialed", peer: target.peer, outcome: "refused" });
+    }
     const outcome = await this.table.dial(target).then((): DialOutcome => "up", (error) => {
       log.debug("Cannot reach {peer}: {reason}", {
         peer: shortId(target.peer),
-        reason: (error as Error).message,
+        reason: messageOf(error),
       });
       return wasRefused(error) ? "refused" : "failed";
     });
     this.tell({ kind: "dialed", peer: target.peer, outcome });
+  }
+
+  #avoid(peer: NodeId): void {
+    this.#unwelcome.delete(peer);
+    this.#unwelcome.set(peer, this.#options.clock.nowMs() + UNWELCOME_MS);
+    const [oldest] = this.#unwelcome.keys();
+    if (oldest !== undefined && this.#unwelcome.size > UNWELCOME_MAX) {
+      this.#unwelcome.delete(oldest);
+    }
+  }
+
+  #isUnwelcomeAt(peer: NodeId): boolean {
+    const untilMs = this.#unwelcome.get(peer);
+    if (untilMs === undefined) return false;
+    if (this.#options.clock.nowMs() < untilMs) return true;
+    this.#unwelcome.delete(peer);
+    return false;
   }
 
   #onUp(link: Link): void {
@@ -245,8 +274,10 @@ export class MeshSession {
   }
 
   #onDown(link: Link, end: LinkEnd): void {
-    this.#desk.forget(link.peer.nodeId);
-    this.tell({ kind: "health", peer: link.peer.nodeId, health: "closed" });
+    const peer = link.peer.nodeId;
+    this.#desk.forget(peer);
+    if (end.byPeer && this.#sendsAway(end.reason)) this.#avoid(peer);
+    this.tell({ kind: "health", peer, health: "closed" });
     this.#options.events.linkDown(link, end);
   }
 
@@ -264,19 +295,33 @@ export class MeshSession {
       case "want":
       case "paths":
       case "dial_me":
-        this.tell({ kind: "message", from, message: message satisfies MeshMessage });
-        if (message.t === "paths") this.#hear("paths");
-        return;
+        if (message.t === "paths") this.#told ??= [from, ...message.up];
+        return this.tell({ kind: "message", from, message: message satisfies MeshMessage });
       default:
         // Pings and the like are the link's own.
         return;
     }
   }
 
-  #hear(what: "paths" | "records"): void {
-    this.#heard[what] = true;
-    if (!this.#heard.paths || !this.#heard.records) return;
+  /**
+   * A member that is replaced has to come back at once: only by meeting the records of the other process with its
+   * key can it find out. A client has no record; two with one key would drive each other out all the time.
+   */
+  #sendsAway(reason: string): boolean {
+    if (reason === "replaced") return this.#options.role === "client";
+    return UNWELCOME.has(reason);
+  }
+
+  #settle(): void {
+    if (this.#settling.size === 0 || !this.#isSettled()) return;
     for (const finish of [...this.#settling]) finish();
+  }
+
+  #isSettled(): boolean {
+    if (this.#isClosed) return true;
+    return this.#told?.every((node) =>
+      node === this.#options.self || this.#machine.member(node) !== undefined
+    ) ?? false;
   }
 
   #setTimer(): void {

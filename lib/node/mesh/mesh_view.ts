@@ -13,11 +13,16 @@ export interface LinkView {
   readonly rttMs: number | undefined;
 }
 
-/** Reads the link with a peer; undefined when there is none. */
-export type LinkOf = (peer: NodeId) => LinkView | undefined;
+/** What is known of the ways to members. */
+export interface Ways {
+  /** The link with a peer; undefined when there is none. */
+  readonly linkOf: (peer: NodeId) => LinkView | undefined;
+  /** The neighbour that passes requests on to a member without a link. */
+  readonly relayOf: (member: MemberView) => NodeId | undefined;
+}
 
 /** One member as `/api/status` tells it. */
-export function peerOf(member: MemberView, linkOf: LinkOf): StatusPeer {
+export function peerOf(member: MemberView, ways: Ways): StatusPeer {
   const { record, certificate } = member.record;
   const { rights } = certificate.paper;
   return {
@@ -31,12 +36,12 @@ export function peerOf(member: MemberView, linkOf: LinkOf): StatusPeer {
     loading: record.loading[0]?.id ?? null,
     version: record.version,
     dialable: record.dialable,
-    ...reachOf(member, linkOf),
+    ...reachOf(member, ways),
   };
 }
 
 /** One member as `members` tells it. */
-export function memberOf(member: MemberView, linkOf: LinkOf): MemberInfo {
+export function memberOf(member: MemberView, ways: Ways): MemberInfo {
   const { record, certificate } = member.record;
   return {
     id: member.node,
@@ -44,7 +49,7 @@ export function memberOf(member: MemberView, linkOf: LinkOf): MemberInfo {
     rights: [...certificate.paper.rights],
     state: member.health,
     is_self: false,
-    ...reachOf(member, linkOf),
+    ...reachOf(member, ways),
     ...saidIn(record),
     ...paperOf(certificate.paper),
     clients: null,
@@ -112,7 +117,7 @@ export function servedElsewhere(
 
 function reachOf(
   member: MemberView,
-  linkOf: LinkOf,
+  { linkOf, relayOf }: Ways,
 ): {
   readonly reached: PeerReach;
   readonly via: string | null;
@@ -121,7 +126,7 @@ function reachOf(
 } {
   const link = member.isDirect ? linkOf(member.node) : undefined;
   if (link === undefined) {
-    return { reached: "forwarded", via: member.via[0] ?? null, address: null, rtt_ms: null };
+    return { reached: "forwarded", via: relayOf(member) ?? null, address: null, rtt_ms: null };
   }
   return {
     reached: member.isPunched ? "punched" : "direct",

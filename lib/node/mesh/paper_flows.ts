@@ -9,7 +9,7 @@ import { Lane } from "~/base/lane.ts";
 import type { MeshAuthority, RevokeResult } from "~/mesh/authority.ts";
 import { type NodeId, shortId } from "~/mesh/ids.ts";
 import type { Link } from "~/mesh/link_ports.ts";
-import { isRefusal } from "~/mesh/refusal.ts";
+import { isRefusal, type Refusal } from "~/mesh/refusal.ts";
 import type { RevokeSubject } from "~/mesh/revoking.ts";
 import type { MeshSession, PaperMessage } from "./mesh_session.ts";
 
@@ -19,19 +19,27 @@ const log = getLogger(["mesh-llm", "mesh"]);
 const AUDIT_MS = 60_000;
 /** Papers of one peer that wait to be checked; more are dropped, and come again with a digest. */
 const WAITING_MAX = 64;
-/** Revocations in one message. */
-const REVOCATIONS_MAX = 256;
+/** Revocations in one message: as many as a message can hold. */
+const REVOCATIONS_MAX = 1024;
+/**
+ * Papers of one link that nobody can have signed. An honest node passes on only what it has checked itself; clocks that
+ * are apart make papers expired or not yet valid, never forged.
+ */
+const FORGED_MAX = 8;
+/** Those who may stay have so long to show their new papers to everybody before the old ones are revoked. */
+const KEEP_MS = 1_500;
 
 /** What the flows work with. */
 export interface PaperFlowsOptions {
-  readonly self: NodeId;
   readonly authority: MeshAuthority;
   readonly session: MeshSession;
   readonly timers: Timers;
   /** Own papers or revocations changed: they are to be kept, and told. */
   readonly changed: () => void;
   /** The own certificate does not hold any more, and why. */
-  readonly expelled: (why: string) => void;
+  readonly expelled: (why: Refusal) => void;
+  /** Called after each look for what expired, about once a minute. */
+  readonly looked: () => void;
 }
 
 /** Handles papers of one mesh, one after another. */
@@ -39,21 +47,26 @@ export class PaperFlows {
   readonly #options: PaperFlowsOptions;
   readonly #lane = new Lane();
   readonly #waiting = new Map<NodeId, number>();
+  readonly #forged = new WeakMap<Link, number>();
   #audit: CancelTimer | undefined;
   #isClosed = false;
+  #endWait: () => void = () => {};
 
   constructor(options: PaperFlowsOptions) {
     this.#options = options;
     this.#auditLater();
   }
 
-  /** A peer has a link: it may be due a grant. */
+  /** A peer has a link: it may be due a grant, or have been revoked while it came in. */
   onLinkUp(link: Link): void {
     void this.#run("a grant", async () => {
-      const grant = await this.#options.authority.grantFor(
-        link.peer.certificate.jws,
-        link.peer.nodeId,
-      );
+      const { authority, session } = this.#options;
+      const { nodeId, certificate } = link.peer;
+      const fault = await authority.checkCertificate(certificate.jws, nodeId);
+      if (isRefusal(fault) && session.table.get(nodeId) === link) {
+        return this.#turnOut(nodeId, fault);
+      }
+      const grant = await authority.grantFor(certificate.jws, nodeId);
       if (grant !== undefined) link.send({ t: "grant", grant });
       await this.#renewIfDue();
     });
@@ -79,33 +92,43 @@ export class PaperFlows {
    * @throws {UserError} when this node may not
    */
   async revoke(subject: RevokeSubject, keep: boolean): Promise<number> {
-    const { authority, session } = this.#options;
-    const links = session.table.all().length;
-    const result = await this.#lane.run(() =>
-      authority.revoke(subject, { certificates: this.#certificates(), keep })
-    );
-    this.#handOut(result);
-    this.#spread(undefined);
-    await this.#enforce();
-    return links - session.table.all().length;
-  }
-
-  /** Looks now for what does not hold any more. */
-  enforce(): Promise<void> {
-    return this.#run("what was revoked", () => this.#enforce());
+    const { authority } = this.#options;
+    return await this.#lane.run(async () => {
+      try {
+        const certificates = this.#certificates();
+        const result = await authority.revoke(subject, { certificates, keep });
+        if (this.#handOut(result)) await this.#wait(KEEP_MS);
+      } finally {
+        // Also what was signed before the rest failed.
+        this.#spread(undefined);
+      }
+      return await this.#enforce();
+    });
   }
 
   /** Ends it. */
   close(): void {
     this.#isClosed = true;
     this.#audit?.();
+    this.#endWait();
+  }
+
+  async #wait(delayMs: number): Promise<void> {
+    if (this.#isClosed) return;
+    await new Promise<void>((resolve) => {
+      const cancel = this.#options.timers.after(delayMs, resolve);
+      this.#endWait = () => {
+        cancel();
+        resolve();
+      };
+    });
   }
 
   async #take(link: Link, message: PaperMessage): Promise<void> {
     const { authority, changed } = this.#options;
     switch (message.t) {
       case "grant":
-        if (await authority.takeGrant(message.grant) === "taken") changed();
+        if (this.#isTaken(link, await authority.takeGrant(message.grant))) changed();
         return;
       case "renew": {
         const renewed = await authority.renew(link.peer.certificate.jws, link.peer.nodeId);
@@ -113,21 +136,39 @@ export class PaperFlows {
         return;
       }
       case "renewed":
-        if (await authority.takeCertificate(message.certificate) === "taken") changed();
+        if (this.#isTaken(link, await authority.takeCertificate(message.certificate))) changed();
         return;
       case "revocations":
-        return await this.#takeRevocations(link.peer.nodeId, message.papers);
+        return await this.#takeRevocations(link, message.papers);
     }
   }
 
-  async #takeRevocations(from: NodeId, papers: readonly string[]): Promise<void> {
+  async #takeRevocations(link: Link, papers: readonly string[]): Promise<void> {
     let added = 0;
     for (const jws of papers.slice(0, REVOCATIONS_MAX)) {
-      if (await this.#options.authority.addRevocation(jws) === "added") added += 1;
+      // A peer that is sent away costs no more signatures.
+      if (this.#isClosed || link.health === "closed") break;
+      if (this.#isTaken(link, await this.#options.authority.addRevocation(jws))) added += 1;
     }
     if (added === 0) return;
-    this.#spread(from);
+    this.#spread(link.peer.nodeId);
     await this.#enforce();
+  }
+
+  /** Whether a paper is news; a peer that sends too many forged ones loses its link. */
+  #isTaken(link: Link, answer: string | Refusal): boolean {
+    if (typeof answer === "string") return answer === "taken" || answer === "added";
+    if (answer.code !== "certificate") return false;
+    const { nodeId } = link.peer;
+    const forged = (this.#forged.get(link) ?? 0) + 1;
+    this.#forged.set(link, forged);
+    if (forged !== FORGED_MAX) return false;
+    log.warn("Node {node} sends forged papers, its link is closed: {why}", {
+      node: shortId(nodeId),
+      why: answer.message,
+    });
+    this.#options.session.table.drop(nodeId, "protocol");
+    return false;
   }
 
   /** The machine passes on what it did not know yet. */
@@ -137,35 +178,40 @@ export class PaperFlows {
     changed();
   }
 
-  #handOut({ kept }: RevokeResult): void {
+  /** Whether anybody gets new papers. */
+  #handOut({ kept }: RevokeResult): boolean {
     const { session } = this.#options;
     for (const { certificate, grant } of kept) {
       const link = session.table.get(certificate.paper.subject);
       link?.send({ t: "renewed", certificate: certificate.jws });
       if (grant !== undefined) link?.send({ t: "grant", grant: grant.jws });
     }
+    return kept.length > 0;
   }
 
-  async #enforce(): Promise<void> {
-    const { authority, session, self, expelled } = this.#options;
-    const own = authority.certificate;
-    if (own !== undefined) {
-      const fault = await authority.checkCertificate(own.jws, self);
-      if (isRefusal(fault)) return expelled(fault.message);
+  /** Ends what does not hold any more; returns how many links that were. */
+  async #enforce(): Promise<number> {
+    const { authority, session, expelled } = this.#options;
+    // Before there is a certificate there is nothing to lose.
+    const ownFault = authority.certificate === undefined ? undefined : authority.judgeOwn();
+    if (ownFault !== undefined) {
+      if (!this.#isClosed) expelled(ownFault);
+      return 0;
     }
+    let closed = 0;
     for (const [node, jws] of this.#papersOfOthers()) {
       const fault = await authority.checkCertificate(jws, node);
       if (!isRefusal(fault) || this.#isClosed) continue;
-      log.info("Node {node} is out of the mesh: {why}", {
-        node: shortId(node),
-        why: fault.message,
-      });
-      session.tell({
-        kind: "revoked",
-        node,
-        reason: fault.code === "expired" ? "expired" : "revoked",
-      });
+      if (session.table.get(node) !== undefined) closed += 1;
+      this.#turnOut(node, fault);
     }
+    return closed;
+  }
+
+  #turnOut(node: NodeId, fault: Refusal): void {
+    log.info("Node {node} is out of the mesh: {why}", { node: shortId(node), why: fault.message });
+    const reason = fault.code === "expired" ? "expired" : "revoked";
+    this.#options.session.tell({ kind: "revoked", node, reason });
   }
 
   /** Of links, and of records, which are the newer where there are both. */
@@ -197,8 +243,10 @@ export class PaperFlows {
   #auditLater(): void {
     this.#audit = this.#options.timers.after(AUDIT_MS, () => {
       void this.#run("what expired", async () => {
-        await this.#enforce();
+        // First: after a long sleep a node that may renew is not out, only late.
         await this.#renewIfDue();
+        await this.#enforce();
+        if (!this.#isClosed) this.#options.looked();
       });
       this.#auditLater();
     });

@@ -3,13 +3,17 @@
  * both speak of the same node. Checking costs time, so what is known already is dropped first, and each peer
  * has a queue with a bound; what falls out of it comes again with the next digest.
  */
+import { getLogger } from "@logtape/logtape";
+import { messageOf } from "~/base/errors.ts";
 import type { JsonObject } from "~/base/json.ts";
 import type { RecordMark } from "~/mesh/control.ts";
-import type { Certificate, Signed } from "~/mesh/credentials.ts";
+import { type Certificate, roleOf, type Signed } from "~/mesh/credentials.ts";
 import { isKeyId, type NodeId } from "~/mesh/ids.ts";
 import type { RecordVerdict } from "~/mesh/membership_ports.ts";
 import type { NodeRecord, SignedRecord } from "~/mesh/record.ts";
 import { isRefusal, type Refusal } from "~/mesh/refusal.ts";
+
+const log = getLogger(["mesh-llm", "mesh"]);
 
 /** Records of one peer that wait; a digest of a full mesh brings as many. */
 const QUEUED_MAX = 1024;
@@ -31,15 +35,15 @@ export interface RecordDeskOptions {
     node: NodeId,
   ) => Promise<Signed<Certificate> | Refusal>;
   /** Whether it is worth the work. */
-  readonly judge: (from: NodeId | undefined, mark: RecordMark) => RecordVerdict;
-  readonly deliver: (from: NodeId | undefined, records: readonly SignedRecord[]) => void;
+  readonly judge: (from: NodeId, mark: RecordMark) => RecordVerdict;
+  readonly deliver: (from: NodeId, records: readonly SignedRecord[]) => void;
 }
 
 /** Checks records in the order in which each peer sent them. */
 export class RecordDesk {
   readonly #options: RecordDeskOptions;
-  /** Waiting ones by sender; undefined: out of our own file. */
-  readonly #queues = new Map<NodeId | undefined, string[]>();
+  /** Waiting ones by sender. */
+  readonly #queues = new Map<NodeId, string[]>();
   #isWorking = false;
 
   constructor(options: RecordDeskOptions) {
@@ -47,7 +51,7 @@ export class RecordDesk {
   }
 
   /** Takes records in; they are delivered later, those that hold. */
-  take(from: NodeId | undefined, records: readonly string[]): void {
+  take(from: NodeId, records: readonly string[]): void {
     const queue = this.#queues.get(from) ?? [];
     queue.push(...records.slice(0, Math.max(0, QUEUED_MAX - queue.length)));
     this.#queues.set(from, queue);
@@ -64,18 +68,26 @@ export class RecordDesk {
   /** One after the other, a batch of each peer in turn. */
   async #work(): Promise<void> {
     for (let next = this.#next(); next !== undefined; next = this.#next()) {
-      const [from, batch] = next;
-      const checked: SignedRecord[] = [];
-      for (const jws of batch) {
-        const record = await this.#check(from, jws);
-        if (record !== undefined) checked.push(record);
+      try {
+        await this.#checkBatch(...next);
+      } catch (error) {
+        // One batch is lost, and comes again with a digest; the others must not wait for ever.
+        log.error("Cannot check records: {reason}", { reason: messageOf(error) });
       }
-      if (checked.length > 0) this.#options.deliver(from, checked);
     }
     this.#isWorking = false;
   }
 
-  #next(): readonly [NodeId | undefined, readonly string[]] | undefined {
+  async #checkBatch(from: NodeId, batch: readonly string[]): Promise<void> {
+    const checked: SignedRecord[] = [];
+    for (const jws of batch) {
+      const record = await this.#check(from, jws);
+      if (record !== undefined) checked.push(record);
+    }
+    if (checked.length > 0) this.#options.deliver(from, checked);
+  }
+
+  #next(): readonly [NodeId, readonly string[]] | undefined {
     const entry = this.#queues.entries().next().value;
     if (entry === undefined) return undefined;
     const [from, queue] = entry;
@@ -86,7 +98,7 @@ export class RecordDesk {
     return [from, batch];
   }
 
-  async #check(from: NodeId | undefined, jws: string): Promise<SignedRecord | undefined> {
+  async #check(from: NodeId, jws: string): Promise<SignedRecord | undefined> {
     const { peek, verify, read, checkCertificate, judge } = this.#options;
     const claimed = peek(jws);
     const claim = claimed === undefined ? undefined : read(claimed);
@@ -95,7 +107,9 @@ export class RecordDesk {
     if (judge(from, { node, incarnation }) !== "news") return undefined;
     if (await verify(jws, node) === undefined) return undefined;
     const certificate = await checkCertificate(claim.certificateJws, node);
+    // Whoever may only ask is no member, whatever it says of itself.
+    if (isRefusal(certificate) || roleOf(certificate.paper.rights) !== "member") return undefined;
     // What was peeked at is what was verified: the same bytes.
-    return isRefusal(certificate) ? undefined : { jws, record: claim.record, certificate };
+    return { jws, record: claim.record, certificate };
   }
 }

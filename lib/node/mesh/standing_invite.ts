@@ -1,11 +1,13 @@
 /**
- * The invite that this node has at hand: printed at the start, shown in the status. Made anew when the addresses in it
- * are not those of now, or when half of its time is over.
+ * The invite that this node has at hand: printed at the start, shown in the status. Made anew when the peers in it are
+ * not where it says any more, when it could name more of them, or when half of its time is over.
  */
 import { getLogger } from "@logtape/logtape";
 import { messageOf } from "~/base/errors.ts";
+import { INVITE_PEERS_MAX } from "./bootstrap_peers.ts";
 import { Lane } from "~/base/lane.ts";
-import { type Invite, RIGHTS, type Signed } from "~/mesh/credentials.ts";
+import { formatAddress } from "~/mesh/address.ts";
+import { type BootstrapPeer, type Invite, RIGHTS, type Signed } from "~/mesh/credentials.ts";
 import type { MeshLife } from "./mesh_life.ts";
 
 const log = getLogger(["mesh-llm", "mesh"]);
@@ -22,7 +24,8 @@ export class StandingInvite {
   readonly #onFirst: (token: string) => void;
   readonly #lane = new Lane();
   #invite: Signed<Invite> | undefined;
-  #peers = "";
+  /** Whom it names. */
+  #named: readonly BootstrapPeer[] = [];
 
   /** @param options.onFirst called once, when this node can invite for the first time */
   constructor(
@@ -57,17 +60,34 @@ export class StandingInvite {
 
   async #refresh(): Promise<void> {
     if (!this.#mayInvite) return;
-    const peers = JSON.stringify(this.#maker.bootstrapPeers());
-    if (this.#invite !== undefined && peers === this.#peers && !this.#isHalfOver(this.#invite)) {
-      return;
-    }
+    const candidates = this.#maker.bootstrapPeers();
+    const isGood = this.#invite !== undefined && !this.#isHalfOver(this.#invite) &&
+      stillLeads(this.#named, candidates);
+    if (isGood) return;
     const isFirst = this.#invite === undefined;
-    this.#invite = await this.#maker.makeInvite(RIGHTS);
-    this.#peers = peers;
+    this.#named = candidates.slice(0, INVITE_PEERS_MAX);
+    this.#invite = await this.#maker.makeInvite(RIGHTS, undefined, this.#named);
     if (isFirst) this.#onFirst(this.#invite.jws);
   }
 
   #isHalfOver({ paper }: Signed<Invite>): boolean {
     return this.#nowUnixS() > (paper.issuedUnixS + paper.expiresUnixS) / 2;
   }
+}
+
+/**
+ * Whether all who are named are still where they were, this node first, and nobody is missing for whom there is room:
+ * members come and go, and their order means nothing.
+ */
+function stillLeads(
+  named: readonly BootstrapPeer[],
+  candidates: readonly BootstrapPeer[],
+): boolean {
+  if (named.length < Math.min(INVITE_PEERS_MAX, candidates.length)) return false;
+  const now = new Set(candidates.map(keyOf));
+  return named.every((peer) => now.has(keyOf(peer)));
+}
+
+function keyOf({ nodeId, leafHash, addresses }: BootstrapPeer): string {
+  return [nodeId, leafHash, ...addresses.map(formatAddress).sort()].join(" ");
 }
