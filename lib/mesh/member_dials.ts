@@ -39,7 +39,8 @@ export class MemberDials {
   readonly #presence: Presence;
   readonly #book: DialBook;
   readonly #askedMs = new Map<NodeId, number>();
-  #seeds: readonly BootstrapPeer[] = [];
+  /** Nodes to begin with. */
+  seeds: readonly BootstrapPeer[] = [];
   /** Where others see us. */
   observed: readonly PeerAddress[] = [];
 
@@ -47,10 +48,6 @@ export class MemberDials {
     this.#state = state;
     this.#presence = presence;
     this.#book = book;
-  }
-
-  set seeds(seeds: readonly BootstrapPeer[]) {
-    this.#seeds = seeds.filter(({ nodeId }) => nodeId !== this.#state.self);
   }
 
   /** Dials whoever is due; returns when to look again. */
@@ -102,8 +99,8 @@ export class MemberDials {
       const { addresses, leafHash } = record;
       yield { peer: node, addresses, leafHash, attempt, isAbsent, isMet };
     }
-    if (this.#seeds.length === 0 || this.#state.isConnected) return;
-    for (const { nodeId, addresses, leafHash } of this.#seeds) {
+    if (this.seeds.length === 0 || this.#state.isConnected) return;
+    for (const { nodeId, addresses, leafHash } of this.seeds) {
       if (store.get(nodeId) !== undefined || addresses.length === 0) continue;
       const attempt = this.#book.open(nodeId, nowMs);
       attempt.capMs = ABSENT_CAP_MS;
@@ -167,7 +164,7 @@ export class MemberDials {
   tidy(nowMs: number): void {
     const { store } = this.#state;
     this.#book.tidy((peer) => {
-      const isSeed = this.#seeds.some(({ nodeId }) => nodeId === peer);
+      const isSeed = this.seeds.some(({ nodeId }) => nodeId === peer);
       return isSeed || store.present(peer) !== undefined;
     }, nowMs);
     for (const peer of [...this.#askedMs.keys()]) {

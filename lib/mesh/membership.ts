@@ -9,6 +9,7 @@
 import { assertNever } from "../base/errors.ts";
 import { ClientDials } from "./client_dials.ts";
 import type { RecordMark } from "./control.ts";
+import type { BootstrapPeer } from "./credentials.ts";
 import { DialBook } from "./dial_book.ts";
 import type { NodeId } from "./ids.ts";
 import type { LinkHealth } from "./link_ports.ts";
@@ -36,6 +37,8 @@ import { WantedRecords } from "./wanted_records.ts";
 const TIDY_MS = 30_000;
 /** Whoever sent too much is not dialled so long. */
 const FLOOD_MS = 60_000;
+/** Nodes to begin with: those of a few invites. */
+const SEEDS_MAX = 16;
 
 type Of<Kind extends MeshInput["kind"]> = Extract<MeshInput, { kind: Kind }>;
 
@@ -137,8 +140,7 @@ export class Membership {
       case "revoked":
         return this.#onRevoked(input, nowMs);
       case "seeds":
-        this.#memberDials.seeds = this.#clientDials.seeds = input.seeds;
-        return;
+        return this.#onSeeds(input.seeds);
       case "dialed":
         return this.#book.end(input.peer, input.outcome, nowMs);
       case "want_direct":
@@ -148,6 +150,11 @@ export class Membership {
       default:
         return assertNever(input);
     }
+  }
+
+  #onSeeds(seeds: readonly BootstrapPeer[]): void {
+    const others = seeds.filter(({ nodeId }) => nodeId !== this.#state.self).slice(0, SEEDS_MAX);
+    this.#memberDials.seeds = this.#clientDials.seeds = others;
   }
 
   #onSelf(record: SignedRecord, nowMs: number): void {
@@ -297,6 +304,7 @@ export class Membership {
     this.#state.store.expire(nowMs);
     this.#state.neighbours.tidy();
     this.#dials.tidy(nowMs);
+    this.#dialsTurn = -1;
   }
 
   /**

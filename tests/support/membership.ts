@@ -85,13 +85,15 @@ export class TestMember {
     return this.machine.handle(input, this.nowMs);
   }
 
-  /** Lets time pass, with a tick whenever the machine wants one. */
-  pass(ms: number): MeshEffect[] {
+  /** Lets time pass, with a tick whenever the machine wants one; `watch` sees what comes of each. */
+  pass(ms: number, watch: (effects: readonly MeshEffect[]) => void = () => {}): MeshEffect[] {
     const untilMs = this.nowMs + ms;
     const effects: MeshEffect[] = [];
     while (this.machine.wakeAtMs <= untilMs) {
       this.nowMs = Math.max(this.nowMs, this.machine.wakeAtMs);
-      effects.push(...this.give({ kind: "tick" }));
+      const some = this.give({ kind: "tick" });
+      watch(some);
+      effects.push(...some);
     }
     this.nowMs = untilMs;
     return effects;
