@@ -89,11 +89,12 @@ export async function acceptLink(
   connection: Connection,
   { context, gate }: AcceptOptions,
 ): Promise<MeshLink> {
-  const answer = gate.enter();
+  const { ip } = connection.remoteAddress;
+  const answer = gate.enter(ip);
   try {
     return await listen(connection, context, answer);
   } finally {
-    gate.leave(answer);
+    gate.leave(ip, answer);
   }
 }
 
