@@ -32,10 +32,9 @@ export class MemoryNetwork {
     this.#options = options;
   }
 
-  /** A socket on `ip` whose leaf certificate has this hash. */
-  open(ip: string, leafHash: string): MemoryTransport {
-    this.#lastPort += 1;
-    const transport = new MemoryTransport(this, { ip, port: this.#lastPort }, leafHash);
+  /** A socket on `ip` whose leaf certificate has this hash; on the next free port unless told which. */
+  open(ip: string, leafHash: string, port = this.#lastPort += 1): MemoryTransport {
+    const transport = new MemoryTransport(this, { ip, port }, leafHash);
     this.#transports.set(formatAddress(transport.address), transport);
     return transport;
   }
@@ -65,7 +64,8 @@ export class MemoryNetwork {
 
   /** Takes a closed transport away. */
   forget(transport: MemoryTransport): void {
-    this.#transports.delete(formatAddress(transport.address));
+    const key = formatAddress(transport.address);
+    if (this.#transports.get(key) === transport) this.#transports.delete(key);
   }
 
   /** A wire from one address to another: what is put in comes out in order, later. */
@@ -112,6 +112,7 @@ export class MemoryTransport implements Transport {
   readonly #network: MemoryNetwork;
   readonly #open = new Set<MemoryConnection>();
   readonly #incoming = new Waiting<MemoryConnection>();
+  #isDead = false;
 
   constructor(network: MemoryNetwork, address: PeerAddress, leafHash: string) {
     this.#network = network;
@@ -131,6 +132,7 @@ export class MemoryTransport implements Transport {
       const fail = (why: string) => reject(new Error(`${why} at ${formatAddress(address)}`));
       signal.addEventListener("abort", () => fail("Nobody answered"));
       if (signal.aborted) return fail("Nobody answered");
+      if (this.#isDead) return;
       const there = this.#network.wire(this.address.ip, address.ip);
       const back = this.#network.wire(address.ip, this.address.ip);
       there(() => {
@@ -138,7 +140,7 @@ export class MemoryTransport implements Transport {
         if (target === undefined) return;
         if (target.leafHash !== leafHash) return back(() => fail("Found another certificate"));
         back(() => {
-          if (signal.aborted) return;
+          if (signal.aborted || this.#isDead) return;
           const [near, far] = connect({ leafHash, there, back, from: this.address, to: address });
           this.#take(near);
           target.#take(far);
@@ -151,6 +153,13 @@ export class MemoryTransport implements Transport {
 
   accept(): Promise<Connection | undefined> {
     return this.#incoming.take();
+  }
+
+  /** Its process is killed: nothing goes out or comes in any more, and nobody is told. */
+  die(): void {
+    this.#isDead = true;
+    this.#network.forget(this);
+    for (const connection of this.#open) connection.isMute = true;
   }
 
   close(): Promise<void> {
@@ -196,6 +205,8 @@ class MemoryConnection implements Connection {
   #slots = STREAMS_MAX;
   #slotTakers: (() => void)[] = [];
   #isClosed = false;
+  /** Nothing passes any more, in both directions. */
+  isMute = false;
 
   constructor(
     { side, leafHash, remote, out }: {
@@ -208,7 +219,9 @@ class MemoryConnection implements Connection {
     this.side = side;
     this.leafHash = leafHash;
     this.remoteAddress = remote;
-    this.#out = out;
+    this.#out = (run) => {
+      if (!this.isMute && this.peer?.isMute !== true) out(run);
+    };
     this.closed = this.#closing.promise;
   }
 

@@ -39,6 +39,11 @@ export class VirtualTime implements Clock, Timers {
     return this.#pending.length;
   }
 
+  /** When the next timer is due; undefined when none waits. */
+  get nextMs(): number | undefined {
+    return this.#nextUntil(Number.POSITIVE_INFINITY)?.atMs;
+  }
+
   /** Moves time forward, running each timer at its moment, those that they add included. */
   advance(byMs: number): void {
     const untilMs = this.#nowMs + byMs;

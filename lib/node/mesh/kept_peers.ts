@@ -18,7 +18,7 @@ export interface KnownPeers {
   readonly self: NodeId;
 }
 
-/** Each peer once, with what is newest of it; those who said goodbye are no help. */
+/** Each peer once, with what is newest of it; who said goodbye may come back, and comes last. */
 export function keptPeers({ members, records, before, self }: KnownPeers): BootstrapPeer[] {
   const direct = members.filter(({ isDirect }) => isDirect);
   const others = members.filter(({ isDirect }) => !isDirect);

@@ -75,13 +75,14 @@ export interface JoinResult {
 interface Current {
   readonly life: MeshLife;
   readonly invite: StandingInvite;
-  /** Peers that are known from before. */
-  readonly before: readonly BootstrapPeer[];
+  /** Peers that were kept last: members that are away for days leave no other trace. */
+  kept: readonly BootstrapPeer[];
 }
 
 /** A life that is in its mesh, not yet taken up. */
 interface Entry {
   readonly life: MeshLife;
+  /** Peers that are known from before. */
   readonly before: readonly BootstrapPeer[];
 }
 
@@ -366,7 +367,7 @@ export class MeshRuntime {
       nowUnixS: () => clock.wallMs() / 1000,
       onFirst: (token) => events.invite(token),
     });
-    this.#current = { life, invite, before };
+    this.#current = { life, invite, kept: before };
     if (last !== undefined) this.#endLater(last.leave());
     await life.begin();
     // Those whom it met before anybody was told of this life.
@@ -406,7 +407,7 @@ export class MeshRuntime {
     this.#saveLater = undefined;
     return this.#saving.run(async () => {
       if (this.#current === undefined) return;
-      const { life: { session, authority }, before } = this.#current;
+      const { life: { session, authority }, kept: before } = this.#current;
       const { self, store } = this.#options;
       const peers = keptPeers({
         members: session.members(),
@@ -414,6 +415,7 @@ export class MeshRuntime {
         before,
         self: self.nodeId,
       });
+      this.#current.kept = peers;
       try {
         const papers = authority.papers();
         await store.save({ meshId: session.meshId, papers, session: self.session, peers });

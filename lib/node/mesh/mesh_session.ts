@@ -275,10 +275,21 @@ export class MeshSession {
 
   #onDown(link: Link, end: LinkEnd): void {
     const peer = link.peer.nodeId;
-    this.#desk.forget(peer);
     if (end.byPeer && this.#sendsAway(end.reason)) this.#avoid(peer);
-    this.tell({ kind: "health", peer, health: "closed" });
+    if (end.byPeer && end.reason === "leaving") {
+      void this.#afterGoodbye(peer);
+    } else {
+      this.#desk.forget(peer);
+      this.tell({ kind: "health", peer, health: "closed" });
+    }
     this.#options.events.linkDown(link, end);
+  }
+
+  /** The record that says goodbye came right before the link ended, and is still being checked. */
+  async #afterGoodbye(peer: NodeId): Promise<void> {
+    await this.#desk.finished(peer);
+    if (this.table.get(peer) !== undefined) return;
+    this.tell({ kind: "health", peer, health: "closed" });
   }
 
   #onMessage(link: Link, message: ControlMessage): void {

@@ -45,6 +45,9 @@ export class RecordDesk {
   /** Waiting ones by sender. */
   readonly #queues = new Map<NodeId, string[]>();
   #isWorking = false;
+  /** Whose batch is being checked. */
+  #checking: NodeId | undefined;
+  readonly #waiting = new Map<NodeId, (() => void)[]>();
 
   constructor(options: RecordDeskOptions) {
     this.#options = options;
@@ -63,17 +66,40 @@ export class RecordDesk {
   /** A peer is gone: what it sent is not looked at any more. */
   forget(from: NodeId): void {
     this.#queues.delete(from);
+    this.#wake(from);
+  }
+
+  /** Resolves when all that a peer sent so far was looked at, or forgotten. */
+  finished(from: NodeId): Promise<void> {
+    if (!this.#isBusyWith(from)) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#waiting.set(from, [...this.#waiting.get(from) ?? [], resolve]);
+    });
+  }
+
+  #isBusyWith(from: NodeId): boolean {
+    return this.#checking === from || this.#queues.has(from);
+  }
+
+  #wake(from: NodeId): void {
+    if (this.#isBusyWith(from)) return;
+    for (const resolve of this.#waiting.get(from) ?? []) resolve();
+    this.#waiting.delete(from);
   }
 
   /** One after the other, a batch of each peer in turn. */
   async #work(): Promise<void> {
     for (let next = this.#next(); next !== undefined; next = this.#next()) {
+      const [from] = next;
+      this.#checking = from;
       try {
         await this.#checkBatch(...next);
       } catch (error) {
         // One batch is lost, and comes again with a digest; the others must not wait for ever.
         log.error("Cannot check records: {reason}", { reason: messageOf(error) });
       }
+      this.#checking = undefined;
+      this.#wake(from);
     }
     this.#isWorking = false;
   }
