@@ -1,8 +1,21 @@
 /**
  * Several hosts on one machine, as network namespaces: a public switch, hosts on it, and hosts behind routers
- * that translate addresses (Linux's NAT, which keeps a port per connection). Needs root; everything is removed
- * at the end. Nothing leaves these namespaces.
+ * that translate addresses as those at home do: a port is kept for all peers, and only a peer that was written to
+ * gets an answer in. Needs root; everything is removed at the end. Nothing leaves these namespaces.
  */
+
+/** Whether namespaces can be made here. Where every change is tested they have to be. */
+export const HAS_NAMESPACES = Deno.env.get("CI") !== undefined || await canMakeNamespaces();
+
+async function canMakeNamespaces(): Promise<boolean> {
+  try {
+    // A new namespace has tables of its own: nothing of the machine is touched.
+    for (const words of ["ip -V", "unshare --net iptables -t nat -L"]) await run(words.split(" "));
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** Names of namespaces are seen by the whole machine: two runs must not meet. */
 let made = 0;
@@ -27,6 +40,8 @@ export interface TestHost {
 
 /** A router with a public side, and hosts behind it. */
 export interface TestNat {
+  /** Name of its namespace. */
+  readonly name: string;
   readonly publicIp: string;
   /** Adds a host behind it. */
   host(): Promise<TestHost>;
@@ -80,6 +95,8 @@ export class TestNetwork implements AsyncDisposable {
       this.#in(name, ["iptables", ...rule.split(" ")]);
     await iptables("-t nat -A POSTROUTING -o wan -j MASQUERADE");
     await iptables("-A FORWARD -i wan -m state --state NEW -j DROP");
+    // Without this one it would keep count of strangers' packets, and then give a port away to its own hosts.
+    await iptables("-A INPUT -i wan -m state --state NEW -j DROP");
     let nextHost = 2;
     const host = async (): Promise<TestHost> => {
       const inner = this.#name("h");
@@ -104,15 +121,45 @@ export class TestNetwork implements AsyncDisposable {
       );
       await iptables(`-I FORWARD -i wan -p udp --dport ${port} -d ${to.ip} -j ACCEPT`);
     };
-    return { publicIp, host, forward };
+    return { name: this.#hostOf(name, publicIp).name, publicIp, host, forward };
   }
 
-  /** Cuts a host off, or connects it again. */
-  async setConnected(host: TestHost, isConnected: boolean): Promise<void> {
-    const links = await run([...host.wrapper, "ip", "-o", "link"]);
-    const device = /\d+: (wan|lan)[@:]/.exec(links)?.[1] ?? "wan";
-    const state = isConnected ? "up" : "down";
-    await run([...host.wrapper, "ip", "link", "set", device, state]);
+  /** Adds a host that has nothing but itself. */
+  async lonelyHost(): Promise<TestHost> {
+    const name = this.#name("h");
+    await this.#space(name);
+    return this.#hostOf(name, "127.0.0.1");
+  }
+
+  /** From now on two routers let no UDP through from each other. */
+  async blockUdp(one: TestNat, other: TestNat): Promise<void> {
+    const rule = ["iptables", "-I", "FORWARD", "-p", "udp", "-j", "DROP"];
+    for (const end of ["-s", "-d"]) {
+      await run(["ip", "netns", "exec", one.name, ...rule, end, other.publicIp]);
+    }
+  }
+
+  /** Takes a host off its network: its interface is down. */
+  async cutOff(host: TestHost): Promise<void> {
+    await run([...host.wrapper, "ip", "link", "set", await deviceOf(host), "down"]);
+  }
+
+  /** Puts a host on its network again. */
+  async reconnect(host: TestHost): Promise<void> {
+    const device = await deviceOf(host);
+    await run([...host.wrapper, "ip", "link", "set", device, "up"]);
+    if (device === "wan") return;
+    // The way out was forgotten with the interface.
+    const router = host.ip.replace(/\d+$/, "1");
+    await run([...host.wrapper, "ip", "route", "replace", "default", "via", router]);
+  }
+
+  /** Gives a public host another address in the place of its own. */
+  async readdress(host: TestHost): Promise<TestHost> {
+    const ip = publicIp(this.#nextPublic++);
+    await run([...host.wrapper, "ip", "addr", "del", `${host.ip}/24`, "dev", "wan"]);
+    await run([...host.wrapper, "ip", "addr", "add", `${ip}/24`, "dev", "wan"]);
+    return { ...host, ip };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -153,8 +200,17 @@ export class TestNetwork implements AsyncDisposable {
     const n = this.#nextPublic++;
     await this.#cable(name, "wan", "pub", `p${n}`);
     await this.#in("pub", ["ip", "link", "set", `p${n}`, "master", "br0"]);
-    const ip = `203.0.113.${n + 9}`;
+    const ip = publicIp(n);
     await this.#in(name, ["ip", "addr", "add", `${ip}/24`, "dev", "wan"]);
     return this.#hostOf(name, ip);
   }
+}
+
+function publicIp(n: number): string {
+  return `203.0.113.${n + 9}`;
+}
+
+async function deviceOf(host: TestHost): Promise<string> {
+  const links = await run([...host.wrapper, "ip", "-o", "link"]);
+  return /\d+: (wan|lan)[@:]/.exec(links)?.[1] ?? "wan";
 }
