@@ -8,9 +8,9 @@ import type { MembershipState } from "./membership_state.ts";
 
 /**
  * How long a member stays, suspect, after its last way was lost by word or by a closed link. A link that fell
- * silent has waited already. With the 2 s after which a neighbour takes its word back it makes the same 4.5 s.
+ * silent has waited already. With the 2 s after which a neighbour takes its word back it makes 4 s and two messages.
  */
-const GRACE_MS = 2_500;
+const GRACE_MS = 2_000;
 
 interface Seen {
   health: "live" | "suspect";

@@ -46,7 +46,7 @@ Deno.test("a closed link or a withdrawn path leaves a member suspect for a while
   const member = new TestMember(0);
   member.meet(1);
   assert.deepEqual(told(member.health(1, "closed")), ["suspect 1"]);
-  assert.deepEqual(told(member.pass(2_499)), []);
+  assert.deepEqual(told(member.pass(1_999)), []);
   assert.deepEqual(told(member.pass(1)), ["gone 1"]);
   member.meet(2);
   member.paths(2, [1]);
@@ -63,7 +63,7 @@ Deno.test("a neighbour that is not heard leads nowhere", () => {
   assert.deepEqual(told(member.health(1, "suspect")), ["suspect 1", "suspect 2"]);
   assert.deepEqual(told(member.health(1, "live")), ["back 1", "back 2"]);
   member.health(1, "suspect");
-  assert.deepEqual(told(member.pass(2_500)), ["gone 2"]);
+  assert.deepEqual(told(member.pass(2_000)), ["gone 2"]);
 });
 
 Deno.test("death claims of one neighbour about everybody take nobody away who is linked", () => {
