@@ -57,7 +57,7 @@ export class MeshTestNode implements AsyncDisposable {
     try {
       const api = await fake.node.apiBase();
       const openedAtMs = performance.now();
-      const events = await NodeEvents.open(await fake.node.consoleBase());
+      const events = await NodeEvents.open(fake.node);
       const { node_id: id } = await events.status(() => true, "status");
       return new MeshTestNode(fake, { events, id, api, openedAtMs }, modelDir);
     } catch (error) {

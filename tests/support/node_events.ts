@@ -1,5 +1,6 @@
 /** Follows a node by its event stream, so that tests wait for what happens and not for time to pass. */
 import type { StatusSnapshot } from "~/api/ports.ts";
+import type { NodeProcess } from "./node_process.ts";
 import { SseReader } from "./sse.ts";
 
 /** Nothing that a test waits for takes this long; reaching it fails the test instead of hanging it. */
@@ -22,15 +23,18 @@ export class NodeEvents implements AsyncDisposable {
   #status: StatusSnapshot | undefined;
   #isOver = false;
 
-  private constructor(reader: SseReader) {
+  readonly #log: () => string;
+
+  private constructor(reader: SseReader, log: () => string) {
     this.#reader = reader;
+    this.#log = log;
     this.#pump = this.#read();
   }
 
-  /** Follows the node whose management door is there, from its first event on. */
-  static async open(consoleBase: string): Promise<NodeEvents> {
-    const response = await fetch(`${consoleBase}/api/events?after=1`);
-    return new NodeEvents(new SseReader(response.body));
+  /** Follows a node from its first event on. */
+  static async open(node: NodeProcess): Promise<NodeEvents> {
+    const response = await fetch(`${await node.consoleBase()}/api/events?after=1`);
+    return new NodeEvents(new SseReader(response.body), () => node.stderr);
   }
 
   /** Waits for a status that is as wanted: the last one told, or one to come. */
@@ -95,7 +99,12 @@ export class NodeEvents implements AsyncDisposable {
 
   #missed(what: string): Error {
     const news = this.peers.map(({ id, event }) => `${id.slice(0, 8)} ${event}`).join(", ");
-    const status = { ...this.#status, token: undefined };
-    return new Error(`No ${what}; told: ${news || "nothing"}; status ${JSON.stringify(status)}`);
+    const status = JSON.stringify({ ...this.#status, token: undefined });
+    const how = this.#isOver ? "the node ended" : "waited too long";
+    return new Error(
+      `No ${what}: ${how}; told: ${
+        news || "nothing"
+      }; status ${status}\n--- stderr\n${this.#log()}`,
+    );
   }
 }
