@@ -27,6 +27,8 @@ export class MemoryNetwork {
   #lastPort = 40_000;
   #onItsWay = 0;
   #idlers: (() => void)[] = [];
+  /** Connections that came about so far. */
+  connectionCount = 0;
 
   constructor(options: MemoryNetworkOptions) {
     this.#options = options;
@@ -142,6 +144,7 @@ export class MemoryTransport implements Transport {
         back(() => {
           if (signal.aborted || this.#isDead) return;
           const [near, far] = connect({ leafHash, there, back, from: this.address, to: address });
+          this.#network.connectionCount += 1;
           this.#take(near);
           target.#take(far);
           target.#incoming.give(far);

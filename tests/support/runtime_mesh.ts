@@ -177,6 +177,7 @@ export class RuntimeWorld {
 /** A node that was started. */
 export class RunningNode {
   readonly name: string;
+  readonly session: string;
   readonly id: NodeId;
   readonly ip: string;
   readonly store: MemoryStore;
@@ -203,6 +204,7 @@ export class RunningNode {
   ) {
     this.#world = world;
     this.name = name;
+    this.session = session;
     this.id = standInId(options.key ?? name);
     this.store = options.store ?? new MemoryStore(name);
     this.ip = options.ip ?? `10.0.0.${world.nodes.length + 1}`;

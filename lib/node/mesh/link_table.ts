@@ -25,6 +25,8 @@ const DIAL_MS_MAX = 5_000;
 const DIAL_ADDRESSES_MAX = 8;
 /** Replaced links of one peer that may end what runs on them; the oldest of more is closed at once. */
 const RETIRED_MAX = 4;
+/** Peers that were dialled, remembered to tell who came by himself. */
+const DIALLED_MAX = 4096;
 /** Links with clients; each costs some 100 KiB. */
 const CLIENT_LINKS_MAX = 256;
 /** Links with members: more than a full mesh of the size that this version is made for. */
@@ -68,6 +70,7 @@ export class LinkTable {
   readonly #options: LinkTableOptions;
   readonly #links = new Map<NodeId, Link>();
   readonly #retired = new Map<Link, () => void>();
+  readonly #dialled = new Set<NodeId>();
   readonly #closing = new AbortController();
 
   constructor(options: LinkTableOptions) {
@@ -82,6 +85,11 @@ export class LinkTable {
   /** All links, one per peer. */
   all(): readonly Link[] {
     return [...this.#links.values()];
+  }
+
+  /** Whether this node ever dialled a peer: that alone opens the door of a NAT to it. */
+  wasDialled(peer: NodeId): boolean {
+    return this.#dialled.has(peer);
   }
 
   /** Makes a link of a connection that came in; never rejects. */
@@ -104,6 +112,8 @@ export class LinkTable {
    */
   async dial(target: DialTarget, given?: AbortSignal): Promise<Link> {
     const { transport, maker, timers } = this.#options;
+    if (this.#dialled.size >= DIALLED_MAX) this.#dialled.clear();
+    this.#dialled.add(target.peer);
     const link = await raceWays<PeerAddress, Link>({
       ways: target.addresses.slice(0, DIAL_ADDRESSES_MAX),
       attempt: async (address, signal) => {

@@ -13,14 +13,15 @@ import type { Link, PeerStream } from "~/mesh/link_ports.ts";
 import { acceptLink, dialLink } from "~/mesh/make_link.ts";
 import type { MemberEvent } from "~/mesh/membership_ports.ts";
 import type { Refusal } from "~/mesh/refusal.ts";
-import { decodeRecord, encodeRecord, RECORD_JWS_CHARS_MAX } from "~/mesh/record_codec.ts";
-import { peekPayload, type Signer, type Verifier } from "~/mesh/signing.ts";
+import { decodeRecord, encodeRecord, isFarAhead, peekMark } from "~/mesh/record_codec.ts";
+import type { Signer, Verifier } from "~/mesh/signing.ts";
 import type { Transport } from "~/mesh/transport.ts";
 import type { UnprovenGate } from "~/mesh/unproven.ts";
 import { PROTOCOL_VERSION } from "~/mesh/wire.ts";
 import { type AddressFacts, dialableOf, ownAddresses } from "./addresses.ts";
 import { bootstrapPeers, INVITE_PEERS_MAX } from "./bootstrap_peers.ts";
 import { raceWays } from "./dial_race.ts";
+import { InterfaceWatch } from "./interface_watch.ts";
 import { joinFailure } from "./join_failure.ts";
 import type { LinkMaker } from "./link_table.ts";
 import { MemberWays } from "./member_ways.ts";
@@ -92,11 +93,20 @@ export class MeshLife {
   /** The invite of each peer that is dialled to join. */
   readonly #joining = new Map<NodeId, string>();
   #isLeaving = false;
-  /** Somebody reached this node without being dialled, nor asked to dial. */
+  /** Somebody reached this node whom it had not dialled. */
   #wasReached = false;
+  readonly #interfaces: InterfaceWatch;
 
   constructor(parts: MeshLifeParts) {
     this.#parts = parts;
+    this.#interfaces = new InterfaceWatch({
+      read: parts.interfaces,
+      timers: parts.timers,
+      changed: () => {
+        this.voice.changed();
+        parts.events.changed();
+      },
+    });
     this.authority = parts.authority;
     this.session = this.#makeSession();
     this.ways = new MemberWays({
@@ -114,11 +124,7 @@ export class MeshLife {
         parts.events.changed();
       },
       expelled: parts.events.expelled,
-      looked: () => {
-        // Interfaces come and go without a word.
-        this.voice.changed();
-        parts.events.looked();
-      },
+      looked: () => parts.events.looked(),
     });
   }
 
@@ -209,17 +215,21 @@ export class MeshLife {
 
   /** Ends without a goodbye to the mesh; resolves when the links are gone. */
   async close(reason: string): Promise<void> {
+    this.#interfaces.close();
     this.voice.close();
     this.flows.close();
     await this.session.close(reason);
   }
 
   #addressFacts(): AddressFacts {
-    const { advertised, interfaces, transport } = this.#parts;
+    const { advertised, transport } = this.#parts;
+    const links = this.session.table.all();
     return {
       advertised,
-      interfaces: interfaces(),
-      observed: this.session.table.all().map(({ observedAddress }) => observedAddress),
+      interfaces: this.#interfaces.current(),
+      // A link that was dialled outlives a change of address; what its peer saw then is nobody's now.
+      observed: links.map(({ observedAddress }) => observedAddress)
+        .filter(({ ip }) => !this.#interfaces.wasOwn(ip)),
       port: transport.port,
     };
   }
@@ -258,12 +268,13 @@ export class MeshLife {
   }
 
   #makeDesk(session: MeshSession): RecordDesk {
-    const { authority, verifier } = this.#parts;
+    const { authority, verifier, clock } = this.#parts;
     return new RecordDesk({
-      peek: (jws) => peekPayload(jws, RECORD_JWS_CHARS_MAX),
+      peek: peekMark,
       verify: (jws, id) => verifier.verify(jws, { type: "mesh-llm-record", id }),
       read: decodeRecord,
       checkCertificate: (jws, node) => authority.checkCertificate(jws, node),
+      isFarAhead: (incarnation) => isFarAhead(incarnation, clock.wallMs()),
       judge: (from, mark) => session.judge(from, mark),
       deliver: (from, records) => session.deliver(from, records),
     });
@@ -341,9 +352,9 @@ export class MeshLife {
   }
 
   #onLinkUp(link: Link): void {
-    // Who was told to dial came through a door that our own dial had opened.
-    const isPunched = this.session.member(link.peer.nodeId)?.isPunched === true;
-    if (!link.isDialer && !isPunched) this.#wasReached = true;
+    // Whoever was dialled before came through a door that our own dial may have opened.
+    const { nodeId } = link.peer;
+    if (!link.isDialer && !this.session.table.wasDialled(nodeId)) this.#wasReached = true;
     // What only the machine itself knows is of no use to who is to dial through two translations.
     const observed = ownAddresses({ ...this.#addressFacts(), interfaces: [] });
     this.session.tell({ kind: "observed", addresses: observed });

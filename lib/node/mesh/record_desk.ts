@@ -8,7 +8,7 @@ import { messageOf } from "~/base/errors.ts";
 import type { JsonObject } from "~/base/json.ts";
 import type { RecordMark } from "~/mesh/control.ts";
 import { type Certificate, roleOf, type Signed } from "~/mesh/credentials.ts";
-import { isKeyId, type NodeId } from "~/mesh/ids.ts";
+import { type NodeId, shortId } from "~/mesh/ids.ts";
 import type { RecordVerdict } from "~/mesh/membership_ports.ts";
 import type { NodeRecord, SignedRecord } from "~/mesh/record.ts";
 import { isRefusal, type Refusal } from "~/mesh/refusal.ts";
@@ -22,8 +22,8 @@ const BATCH = 32;
 
 /** What the desk works with. */
 export interface RecordDeskOptions {
-  /** Payload without any check, to learn whose it is; undefined for rubbish. */
-  readonly peek: (jws: string) => JsonObject | undefined;
+  /** Whose it is and which, without any check; undefined for rubbish. */
+  readonly peek: (jws: string) => RecordMark | undefined;
   /** Payload whose signature by `node` holds. */
   readonly verify: (jws: string, node: NodeId) => Promise<JsonObject | undefined>;
   /** Reads a payload; undefined when it is no record. */
@@ -34,6 +34,8 @@ export interface RecordDeskOptions {
     jws: string,
     node: NodeId,
   ) => Promise<Signed<Certificate> | Refusal>;
+  /** Whether an incarnation is of a time that has not come yet. */
+  readonly isFarAhead: (incarnation: number) => boolean;
   /** Whether it is worth the work. */
   readonly judge: (from: NodeId, mark: RecordMark) => RecordVerdict;
   readonly deliver: (from: NodeId, records: readonly SignedRecord[]) => void;
@@ -125,17 +127,20 @@ export class RecordDesk {
   }
 
   async #check(from: NodeId, jws: string): Promise<SignedRecord | undefined> {
-    const { peek, verify, read, checkCertificate, judge } = this.#options;
-    const claimed = peek(jws);
-    const claim = claimed === undefined ? undefined : read(claimed);
-    if (claim === undefined || !isKeyId(claim.record.node)) return undefined;
-    const { node, incarnation } = claim.record;
-    if (judge(from, { node, incarnation }) !== "news") return undefined;
-    if (await verify(jws, node) === undefined) return undefined;
+    const { peek, verify, read, checkCertificate, isFarAhead, judge } = this.#options;
+    const mark = peek(jws);
+    if (mark === undefined || judge(from, mark) !== "news") return undefined;
+    const { node, incarnation } = mark;
+    if (isFarAhead(incarnation)) {
+      log.debug("A record of {node} is of a time that has not come", { node: shortId(node) });
+      return undefined;
+    }
+    const payload = await verify(jws, node);
+    const claim = payload === undefined ? undefined : read(payload);
+    if (claim === undefined) return undefined;
     const certificate = await checkCertificate(claim.certificateJws, node);
     // Whoever may only ask is no member, whatever it says of itself.
     if (isRefusal(certificate) || roleOf(certificate.paper.rights) !== "member") return undefined;
-    // What was peeked at is what was verified: the same bytes.
     return { jws, record: claim.record, certificate };
   }
 }

@@ -15,9 +15,14 @@ class Desk {
   readonly verified: string[] = [];
   verdict: RecordVerdict = "news";
   hasCertificate = true;
+  role: "member" | "client" = "member";
+  failure: Error | undefined;
   #idle = Promise.withResolvers<void>();
   readonly desk = new RecordDesk({
-    peek: (jws) => jws === "rubbish" ? undefined : { jws },
+    peek: (jws) => {
+      const [node = "", incarnation = ""] = jws.split(" ");
+      return jws === "rubbish" ? undefined : { node, incarnation: Number(incarnation) };
+    },
     verify: (jws) => {
       this.verified.push(jws);
       return Promise.resolve(jws.includes("forged") ? undefined : { jws });
@@ -30,10 +35,14 @@ class Desk {
     checkCertificate: (_jws, node) =>
       Promise.resolve(
         this.hasCertificate
-          ? new FakeLink(node).peer.certificate
+          ? new FakeLink(node, { role: this.role }).peer.certificate
           : refusal("revoked", "It was revoked"),
       ),
-    judge: () => this.verdict,
+    isFarAhead: (incarnation) => incarnation >= 1_000_000,
+    judge: () => {
+      if (this.failure !== undefined) throw this.failure;
+      return this.verdict;
+    },
     deliver: (from, records: readonly SignedRecord[]) => {
       this.delivered.push([from, records.map(({ jws }) => jws)]);
       this.#idle.resolve();
@@ -60,9 +69,9 @@ Deno.test("record desk: delivers what holds, and says who sent it", async () => 
   assert.deepEqual(desk.delivered, [["peer", [`${ALICE} 1`, `${BOB} 2`]]]);
 });
 
-Deno.test("record desk: a name that is no key is not looked at", async () => {
+Deno.test("record desk: what is of a time that has not come is not looked at", async () => {
   const desk = new Desk();
-  desk.desk.take("peer", ["mallory 1"]);
+  desk.desk.take("peer", [`${ALICE} 1000000`]);
   await settled();
   assert.deepEqual([desk.verified, desk.delivered], [[], []]);
 });
@@ -102,4 +111,46 @@ Deno.test("record desk: what a peer sent is forgotten with it", async () => {
   desk.desk.forget("peer");
   await settled();
   assert.equal(desk.delivered.flatMap(([, records]) => records).length, 32);
+});
+
+Deno.test("record desk: who may only ask has no record", async () => {
+  const desk = new Desk();
+  desk.role = "client";
+  desk.desk.take("peer", [`${ALICE} 1`]);
+  await settled();
+  assert.deepEqual(desk.delivered, []);
+});
+
+Deno.test("record desk: regression: what could not be checked once does not stop it for ever", async () => {
+  const desk = new Desk();
+  desk.failure = new Error("a defect");
+  desk.desk.take("peer", [`${ALICE} 1`]);
+  await settled();
+  desk.failure = undefined;
+  desk.desk.take("peer", [`${ALICE} 2`]);
+  await settled();
+  assert.deepEqual(desk.delivered, [["peer", [`${ALICE} 2`]]]);
+});
+
+Deno.test("record desk: tells when all that a peer sent was looked at", async () => {
+  const desk = new Desk();
+  const order: string[] = [];
+  await desk.desk.finished("peer");
+  desk.desk.take("peer", Array.from({ length: 40 }, (_, n) => `${ALICE} ${n}`));
+  const finished = desk.desk.finished("peer").then(() => order.push("finished"));
+  void desk.delivery().then(() => order.push("delivered"));
+  await finished;
+  assert.deepEqual(order, ["delivered", "finished"]);
+  assert.equal(desk.delivered.flatMap(([, records]) => records).length, 40);
+});
+
+Deno.test("record desk: to forget a peer ends the wait for it", async () => {
+  const desk = new Desk();
+  desk.desk.take("peer", [`${ALICE} 1`]);
+  desk.desk.take("other", [`${BOB} 1`]);
+  const finished = desk.desk.finished("other");
+  desk.desk.forget("other");
+  await finished;
+  await settled();
+  assert.deepEqual(desk.delivered.map(([from]) => from), ["peer"]);
 });

@@ -1,0 +1,244 @@
+import assert from "node:assert/strict";
+import { standInId, standInJws } from "#support/stand_in_signer.ts";
+import { type RunningNode, RuntimeWorld } from "#support/runtime_mesh.ts";
+
+const DAY_MS = 86_400_000;
+
+/** A mesh of a, who began it, and others who joined by its token; all see each other and have their grants. */
+async function meshOf(
+  names: readonly string[],
+  options: { readonly isClosed?: boolean } = {},
+): Promise<{ world: RuntimeWorld; a: RunningNode; others: RunningNode[] }> {
+  const world = new RuntimeWorld();
+  const a = await world.resumed("a", options);
+  const others: RunningNode[] = [];
+  for (const name of names) others.push(await world.joined(name, a));
+  await world.agreed([a, ...others]);
+  await world.until(() => [a, ...others].every(({ linked }) => linked.length === names.length));
+  await world.run(1_000);
+  return { world, a, others };
+}
+
+function serialOf(node: RunningNode): string {
+  return node.life.authority.certificate?.paper.inviteSerial ?? "";
+}
+
+Deno.test("papers: a new member gets a grant and can invite, also when the originator is gone", async () => {
+  const { world, a, others: [b] } = await meshOf(["b"]);
+  assert.ok(b !== undefined);
+  assert.deepEqual(b.invites.length, 1);
+  const token = b.token;
+  a.kill();
+  const c = world.start("c");
+  await world.done(c.runtime.join([token]));
+  await world.agreed([b, c], 6_000);
+  assert.equal(c.runtime.invite, undefined, "nobody is there who could grant it that");
+  const again = a.again({ port: a.transport.port });
+  await world.done(again.runtime.resume());
+  await world.until(() => c.runtime.invite !== undefined);
+  await world.end();
+});
+
+Deno.test("papers: in a closed mesh only the originator invites", async () => {
+  const { world, a, others: [b] } = await meshOf(["b"], { isClosed: true });
+  assert.ok(b !== undefined);
+  assert.deepEqual(b.invites, []);
+  await assert.rejects(b.invite("member"), {
+    message: "Cannot make an invite: the originator of the mesh has not allowed it to this node",
+  });
+  const c = await world.joined("c", a);
+  await world.agreed([a, b, c]);
+  const named = a.runtime.invite?.paper.peers.map(({ nodeId }) => nodeId);
+  assert.deepEqual(named, [a.id], "who may not admit others is not named");
+  await world.end();
+});
+
+Deno.test("papers: to revoke a node closes its links everywhere, and it can't come back", async () => {
+  const { world, a, others: [b, c, d] } = await meshOf(["b", "c", "d"]);
+  assert.ok(b !== undefined && c !== undefined && d !== undefined);
+  const [token = ""] = a.invites;
+  const kept = b.store.reopened();
+  const closed = await world.done(a.life.flows.revoke({ node: b.id }, false));
+  assert.equal(closed, 1);
+  const tookMs = await world.agreed([a, c, d]);
+  assert.ok(tookMs <= 1_000, `it took ${tookMs} ms`);
+  for (const node of [a, c, d]) assert.ok(!node.linked.includes(b.id));
+  assert.equal(b.runtime.life, undefined, "it goes on alone");
+  await world.run(2_000);
+  assert.equal(b.store.text, undefined, "and forgets the mesh");
+
+  // With its old certificate, before it has heard anything.
+  await world.done(b.runtime.close());
+  const stubborn = b.again({ store: kept });
+  await world.done(stubborn.runtime.resume());
+  await world.run(10_000);
+  await world.agreed([a, c, d], 0);
+  // With a new key and the token that let it in.
+  const renamed = world.start("b with a new key");
+  const { problem } = await world.done(
+    renamed.runtime.join([token]).then(
+      () => ({ problem: "" }),
+      ({ message }) => ({ problem: message as string }),
+    ),
+  );
+  assert.equal(problem, "Cannot join: The invite token was revoked");
+  await world.end();
+});
+
+Deno.test("papers: to revoke an invite ends everybody who came by it", async () => {
+  const { world, a, others: [b] } = await meshOf(["b"]);
+  assert.ok(b !== undefined);
+  const c = world.start("c");
+  await world.done(c.runtime.join([await a.invite("member")]));
+  await world.agreed([a, b, c]);
+  await world.run(1_000);
+  assert.equal(await world.done(a.life.flows.revoke({ serial: serialOf(c) }, false)), 1);
+  await world.agreed([a, b], 1_000);
+  assert.equal(c.runtime.life, undefined);
+  await world.end();
+});
+
+Deno.test("papers: whom a revoked member let in may stay when that is said, and nobody sees them go", async () => {
+  const { world, a, others: [b, d] } = await meshOf(["b", "d"]);
+  assert.ok(b !== undefined && d !== undefined);
+  const c = await world.joined("c", b);
+  await world.agreed([a, b, c, d]);
+  await world.run(2_000);
+  const seenBefore = d.seen(c).length;
+  await world.done(a.life.flows.revoke({ node: b.id }, true));
+  await world.agreed([a, c, d], 3_000);
+  await world.run(20_000);
+  await world.agreed([a, c, d], 0);
+  const since = d.seen(c).slice(seenBefore);
+  assert.ok(!since.some((event) => ["left", "gone", "suspect"].includes(event)), `${since}`);
+  await world.end();
+});
+
+Deno.test("papers: without that, whom a revoked member let in goes too", async () => {
+  const { world, a, others: [b, d] } = await meshOf(["b", "d"]);
+  assert.ok(b !== undefined && d !== undefined);
+  const c = await world.joined("c", b);
+  await world.agreed([a, b, c, d]);
+  await world.run(2_000);
+  await world.done(a.life.flows.revoke({ node: b.id }, false));
+  await world.agreed([a, d], 3_000);
+  assert.equal(c.runtime.life, undefined);
+  await world.end();
+});
+
+Deno.test("papers: a member that was away hears of a revocation when it comes back", async () => {
+  const { world, a, others: [b, c] } = await meshOf(["b", "c"]);
+  assert.ok(b !== undefined && c !== undefined);
+  await world.run(2_000);
+  await world.done(c.runtime.close());
+  await world.done(a.life.flows.revoke({ node: b.id }, false));
+  const again = c.again();
+  await world.done(again.runtime.resume());
+  await world.agreed([a, again]);
+  await world.until(() => again.life.authority.revocationSerials().length > 0);
+  await world.end();
+});
+
+Deno.test("papers: a node may not revoke whom it did not let in", async () => {
+  const { world, a, others: [b, c] } = await meshOf(["b", "c"]);
+  assert.ok(b !== undefined && c !== undefined);
+  await assert.rejects(world.done(b.life.flows.revoke({ node: c.id }, false)), {
+    name: "UserError",
+    message: /^Cannot revoke node .* may revoke only what it issued/,
+  });
+  await world.agreed([a, b, c], 0);
+  await world.end();
+});
+
+Deno.test("papers: certificates are renewed in time, month after month, a client's too", async () => {
+  const { world, a, others: [b] } = await meshOf(["b"]);
+  assert.ok(b !== undefined);
+  const c = await world.joined("c", a, { isClient: true });
+  const d = world.start("d");
+  await world.done(d.runtime.join([await a.invite("client")]));
+  await world.run(2_000);
+  const expiry = ({ life }: RunningNode) => life.authority.certificate?.paper.expiresUnixS ?? 0;
+  const before = [a, b, c, d].map(expiry);
+  for (let week = 0; week < 26; week += 1) {
+    world.sleptMs += 7 * DAY_MS;
+    // The next look comes within a minute.
+    await world.run(70_000);
+  }
+  for (const [n, node] of [a, b, c, d].entries()) {
+    assert.ok(expiry(node) > (before[n] ?? 0) + 150 * 86_400, node.name);
+    assert.ok(expiry(node) * 1000 > world.clock.wallMs() + 5 * DAY_MS, node.name);
+  }
+  await world.until(() => [a, b].every(({ members }) => members.length === 1));
+  await world.until(() => [c, d].every(({ members }) => members.length === 2));
+  await world.end();
+});
+
+Deno.test("papers: the standing invite is made anew before it expires, without anything else happening", async () => {
+  const { world, a } = await meshOf([]);
+  const before = a.token;
+  await world.run(3_600_000);
+  assert.equal(a.token, before);
+  world.sleptMs += 4 * DAY_MS;
+  await world.run(70_000);
+  assert.notEqual(a.token, before);
+  assert.equal(a.invites.length, 1, "it is printed once");
+  await world.end();
+});
+
+Deno.test("papers: a member that slept for longer than its certificate renews it by its grant", async () => {
+  const { world, a, others: [b] } = await meshOf(["b"]);
+  assert.ok(b !== undefined);
+  world.sleptMs += 40 * DAY_MS;
+  await world.run(90_000);
+  await world.agreed([a, b]);
+  await world.end();
+});
+
+Deno.test("papers: who may not renew and slept too long is out, and keeps what it knows", async () => {
+  const { world, a, others: [b] } = await meshOf(["b"], { isClosed: true });
+  assert.ok(b !== undefined);
+  await world.run(2_000);
+  world.network.cut(a.ip, b.ip);
+  await world.run(20_000);
+  world.sleptMs += 40 * DAY_MS;
+  await world.run(70_000);
+  assert.equal(b.runtime.life, undefined);
+  assert.equal((await b.store.load())?.meshId, a.meshId);
+  world.network.heal();
+  await world.run(10_000);
+  assert.deepEqual(a.members, []);
+  await world.done(b.runtime.close());
+  const again = b.again();
+  await world.done(again.runtime.join([await a.invite("member")]));
+  await world.agreed([a, again]);
+  await world.end();
+});
+
+Deno.test("papers: a grant, a renewal and revocations that nobody can have signed change nothing, and end the link", async () => {
+  const { world, a, others: [b, c] } = await meshOf(["b", "c"]);
+  assert.ok(b !== undefined && c !== undefined);
+  const { certificate } = c.life.authority;
+  const link = b.life.session.table.get(c.id);
+  const [, payload = ""] = certificate?.jws.split(".") ?? [];
+  const claims = JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/")));
+  const revocation = (n: number) =>
+    standInJws(standInId("mallory"), "mesh-llm-revocation", {
+      ...claims,
+      jti: `${claims.jti.slice(0, -1)}${n}`,
+      node: a.id,
+      sub: undefined,
+      rights: undefined,
+    });
+  const forged = standInJws(standInId("mallory"), "mesh-llm-certificate", claims);
+  link?.send({ t: "grant", grant: forged });
+  link?.send({ t: "renewed", certificate: forged });
+  await world.run(100);
+  assert.ok(c.linked.includes(b.id));
+  assert.equal(c.life.authority.certificate, certificate);
+  link?.send({ t: "revocations", papers: Array.from({ length: 9 }, (_, n) => revocation(n)) });
+  await world.until(() => !c.linked.includes(b.id));
+  assert.deepEqual(c.life.authority.revocationSerials(), []);
+  await world.run(5_000);
+  await world.agreed([a, b, c]);
+  await world.end();
+});
