@@ -6,10 +6,8 @@
 import { Buffer } from "node:buffer";
 import { isJsonObject, type JsonObject, type JsonValue } from "../base/json.ts";
 import { formatAddress, parseAddress, type PeerAddress } from "./address.ts";
-import type { RecordMark } from "./control.ts";
 import { isKeyId } from "./ids.ts";
 import type { LoadingRecord, NodeRecord, RecordDevice, ServedRecord } from "./record.ts";
-import { peekPayload } from "./signing.ts";
 import { isPrintable } from "./wire.ts";
 
 /** A record with its signature. */
@@ -241,14 +239,6 @@ function isMeta(value: JsonValue | undefined): value is JsonObject {
 function isShallow(value: JsonValue, depth: number): boolean {
   if (typeof value !== "object" || value === null) return true;
   return depth > 0 && Object.values(value).every((inner) => isShallow(inner, depth - 1));
-}
-
-/** Whose record this is and which, unverified: enough to tell whether its signature is worth checking. */
-export function peekMark(jws: string): RecordMark | undefined {
-  const payload = peekPayload(jws, RECORD_JWS_CHARS_MAX);
-  const node = payload?.["node"];
-  const incarnation = payload?.["incarnation"];
-  return isKeyId(node) && isCount(incarnation) ? { node, incarnation } : undefined;
 }
 
 /** Whether an incarnation lies so far ahead that nobody could ever outdo it. */

@@ -5,7 +5,6 @@ import {
   decodeRecord,
   encodeRecord,
   isFarAhead,
-  peekMark,
   RECORD_JWS_CHARS_MAX,
 } from "~/mesh/record_codec.ts";
 import type { NodeRecord } from "~/mesh/record.ts";
@@ -144,14 +143,6 @@ Deno.test("decodeRecord() refuses lists that are too long and meta that is too d
 Deno.test("decodeRecord() passes over members that it does not know", () => {
   const payload = { ...encodeRecord(recordOf(1).record, "a.b.c"), future: { a: [1] } };
   assert.deepEqual(decodeRecord(payload)?.record, recordOf(1).record);
-});
-
-Deno.test("peekMark() says whose record it is and which, and nothing of what is none", () => {
-  const payload = encodeRecord(recordOf(5, { incarnation: 77 }).record, "a.b.c");
-  const jws = standInJws(id(5), "mesh-llm-record", payload);
-  assert.deepEqual(peekMark(jws), { node: id(5), incarnation: 77 });
-  assert.equal(peekMark(`${jws}${"x".repeat(RECORD_JWS_CHARS_MAX)}`), undefined);
-  fc.assert(fc.property(fc.string(), (text) => assert.equal(peekMark(text), undefined)));
 });
 
 Deno.test("isFarAhead() allows a clock that is hours wrong, not one that is days wrong", () => {
