@@ -16,6 +16,8 @@ import type { Presence } from "./presence.ts";
 const YIELD_MS = 500;
 /** So long we wait for somebody to dial us who cannot be dialled. */
 const OUTBOUND_MS = 1_500;
+/** Where neither can be dialled, the other has to know of us before it is told to dial. */
+const MUTUAL_MS = 300;
 /** An absent member is tried this often; later less. */
 const ABSENT_CAP_MS = 2_000;
 const LATE_CAP_MS = 30_000;
@@ -111,8 +113,10 @@ export class MemberDials {
   #firstWaitMs({ node, dialable }: NodeRecord): number {
     const chanceMs = this.#state.rng.next() * YIELD_MS;
     const isFirst = this.#state.self < node;
-    if (dialable === "no") return OUTBOUND_MS + (isFirst ? 0 : YIELD_MS + chanceMs);
     const isOnly = this.#state.own?.record.dialable === "no";
+    if (dialable === "no") {
+      return (isOnly ? MUTUAL_MS : OUTBOUND_MS) + (isFirst ? 0 : YIELD_MS + chanceMs);
+    }
     return isFirst || isOnly ? 0 : YIELD_MS + chanceMs;
   }
 

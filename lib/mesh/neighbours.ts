@@ -77,9 +77,12 @@ export class Neighbours {
     this.remove(news.peer);
     const budget = this.#budgets.get(news.peer) ?? newBudget();
     this.#budgets.set(news.peer, budget);
+    const isSame = old !== undefined && old.session === news.session && news.role === "member";
     const entry: Entry = {
       ...news,
       ...budget,
+      // Of two dials at once the second link goes through the door that the first opened.
+      isPunched: news.isPunched || (isSame && old.isPunched && isLive(old)),
       health: "live",
       rttMs: undefined,
       isClosing: false,
@@ -87,7 +90,6 @@ export class Neighbours {
     };
     this.#entries.set(news.peer, entry);
     // The same process says everything anew on the new link; until then what it said on the old one holds.
-    const isSame = old !== undefined && old.session === news.session && news.role === "member";
     for (const node of isSame ? old.paths : []) this.#claim(entry, node);
     return entry;
   }

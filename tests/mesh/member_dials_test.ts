@@ -147,8 +147,8 @@ Deno.test("two that cannot be dialled are told to dial each other, through a nei
   member.meet(5);
   member.records(5, recordOf(1, { dialable: "no" }));
   member.paths(5, [1]);
-  assert.deepEqual(dialled(member.pass(1_000)), [], "it might dial us by itself");
-  const effects = member.pass(1_000);
+  assert.deepEqual(dialled(member.pass(250)), [], "it has to know of us first");
+  const effects = member.pass(100);
   assert.deepEqual(dialled(effects), [1]);
   assert.deepEqual(sentTo(effects, 5, "dial_me"), [{
     t: "dial_me",
@@ -159,6 +159,16 @@ Deno.test("two that cannot be dialled are told to dial each other, through a nei
   }]);
   member.meet(1, { dialable: "no", incarnation: 1001 });
   assert.equal(member.machine.member(id(1))?.isPunched, true);
+});
+
+Deno.test("who cannot be dialled is waited for by those who can", () => {
+  const member = new TestMember(0);
+  member.publish({ dialable: "unknown" });
+  member.meet(5);
+  member.records(5, recordOf(1, { dialable: "no" }));
+  member.paths(5, [1]);
+  assert.deepEqual(dialled(member.pass(1_400)), []);
+  assert.deepEqual(dialled(member.pass(200)), [1]);
 });
 
 const ask = {

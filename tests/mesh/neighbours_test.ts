@@ -48,6 +48,17 @@ Deno.test("Neighbours keeps the paths of a process over a new link, not those of
   assert.deepEqual(neighbours.via(id(5)), []);
 });
 
+Deno.test("regression: of two dials at once the second link hid that both had dialled", () => {
+  const neighbours = new Neighbours(10);
+  neighbours.add({ ...news(1), isPunched: true });
+  const second = neighbours.add(news(1));
+  assert.equal(second.isPunched, true);
+  second.health = "silent";
+  assert.equal(neighbours.add(news(1)).isPunched, false, "the first one says nothing any more");
+  neighbours.add({ ...news(1), isPunched: true });
+  assert.equal(neighbours.add(news(1, { session: "two" })).isPunched, false);
+});
+
 Deno.test("Neighbours gives whoever dials again no fresh allowance, until it was away for a while", () => {
   const neighbours = new Neighbours(10);
   assert.ok(neighbours.add(news(1)).recordsIn.take(1_000, 0));

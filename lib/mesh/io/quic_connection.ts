@@ -7,7 +7,6 @@ import { QuicByteStream } from "./quic_stream.ts";
 export class QuicConnection implements Connection {
   readonly side: "dialer" | "listener";
   readonly leafHash: string;
-  readonly remoteAddress: PeerAddress;
   readonly closed: Promise<void>;
   readonly #conn: Deno.QuicConn;
   readonly #incoming: ReadableStreamDefaultReader<Deno.QuicBidirectionalStream>;
@@ -22,13 +21,17 @@ export class QuicConnection implements Connection {
     this.#conn = conn;
     this.side = side;
     this.leafHash = leafHash;
-    const { hostname, port } = conn.remoteAddr;
-    this.remoteAddress = seenAddress(hostname, port);
     this.#incoming = conn.incomingBidirectionalStreams.getReader();
     this.#incoming.closed.catch(() => {});
     this.closed = this.#closed.promise;
     // A connection that times out rejects this; in 2.4 without a handler that ends the process.
     conn.closed.then(() => this.#onClosed(), () => this.#onClosed());
+  }
+
+  /** Moves with a dialer whose address changes (RFC 9000, section 9). */
+  get remoteAddress(): PeerAddress {
+    const { hostname, port } = this.#conn.remoteAddr;
+    return seenAddress(hostname, port);
   }
 
   async openStream({ priority = 0 }: { readonly priority?: number } = {}): Promise<ByteStream> {

@@ -83,6 +83,13 @@ Deno.test("link table: dialling gives the link, or says why not and closes the c
   assert.equal(bench.connections[1]?.isClosed, true);
 });
 
+Deno.test("link table: remembers whom it dialled, were it in vain", async () => {
+  const bench = new Bench();
+  await bench.accept(new FakeLink("p"));
+  await assert.rejects(bench.dial(new Error("nobody there")));
+  assert.deepEqual([bench.table.wasDialled("p"), bench.table.wasDialled("z")], [false, true]);
+});
+
 Deno.test("link table: of two dials at once the lower id's stays, and the other may end its requests", async () => {
   const bench = new Bench("m");
   const own = new FakeLink("z", { isDialer: true });
