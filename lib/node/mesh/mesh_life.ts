@@ -13,8 +13,13 @@ import type { Link, PeerStream } from "~/mesh/link_ports.ts";
 import { acceptLink, dialLink } from "~/mesh/make_link.ts";
 import type { MemberEvent } from "~/mesh/membership_ports.ts";
 import type { Refusal } from "~/mesh/refusal.ts";
-import { decodeRecord, encodeRecord, isFarAhead, peekMark } from "~/mesh/record_codec.ts";
-import type { Signer, Verifier } from "~/mesh/signing.ts";
+import {
+  decodeRecord,
+  encodeRecord,
+  isFarAhead,
+  RECORD_JWS_CHARS_MAX,
+} from "~/mesh/record_codec.ts";
+import { peekPayload, type Signer, type Verifier } from "~/mesh/signing.ts";
 import type { Transport } from "~/mesh/transport.ts";
 import type { UnprovenGate } from "~/mesh/unproven.ts";
 import { PROTOCOL_VERSION } from "~/mesh/wire.ts";
@@ -270,7 +275,10 @@ export class MeshLife {
   #makeDesk(session: MeshSession): RecordDesk {
     const { authority, verifier, clock } = this.#parts;
     return new RecordDesk({
-      peek: peekMark,
+      peek: (jws) => {
+        const payload = peekPayload(jws, RECORD_JWS_CHARS_MAX);
+        return payload === undefined ? undefined : decodeRecord(payload)?.record;
+      },
       verify: (jws, id) => verifier.verify(jws, { type: "mesh-llm-record", id }),
       read: decodeRecord,
       checkCertificate: (jws, node) => authority.checkCertificate(jws, node),
