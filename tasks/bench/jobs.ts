@@ -33,8 +33,8 @@ export interface ThroughputJob {
   readonly shape: Shape;
   readonly clients: number;
   readonly durationMs: number;
-  /** Process whose CPU time is taken over the run. */
-  readonly cpuPid: number;
+  /** Processes whose CPU time is taken over the run. */
+  readonly cpuPids: readonly number[];
 }
 
 /** What came of it. */
@@ -46,7 +46,10 @@ export interface ThroughputResult {
   readonly tookMs: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
-  readonly cpuMs: number;
+  /** Longest time in which no request was answered. */
+  readonly longestGapMs: number;
+  /** By process, in the order of the job. */
+  readonly cpuMs: readonly number[];
 }
 
 /** Asks for pages now and then, while others keep the program busy. */
@@ -90,12 +93,47 @@ export interface DecodeResult {
   readonly through: readonly DecodeSample[];
 }
 
+/** Moves one large body at a time, to or from each target in turn. */
+export interface TransferJob {
+  readonly kind: "transfer";
+  readonly targets: readonly Target[];
+  /** `up`: as a request, `down`: as an answer. */
+  readonly direction: "up" | "down";
+  readonly sizeBytes: number;
+  readonly warmupRounds: number;
+  readonly rounds: number;
+}
+
+/** `roundsMs[round][target]`: from the request's first byte to the answer's last. */
+export interface TransferResult {
+  readonly roundsMs: readonly (readonly number[])[];
+}
+
+/** Asks for large answers and hardly reads them. */
+export interface SlowJob {
+  readonly kind: "slow";
+  readonly target: Target;
+  readonly readers: number;
+  readonly sizeBytes: number;
+  /** Between two reads of one reader. */
+  readonly pauseMs: number;
+  readonly durationMs: number;
+}
+
+/** What came of it. */
+export interface SlowResult {
+  /** Read by all together: far less than was asked for. */
+  readonly readBytes: number;
+}
+
 /** A job with its answer. */
-export type Job = LatencyJob | ThroughputJob | ProbeJob | DecodeJob;
+export type Job = LatencyJob | ThroughputJob | ProbeJob | DecodeJob | TransferJob | SlowJob;
 /** What each kind of job gives. */
 export interface Results {
   readonly latency: LatencyResult;
   readonly throughput: ThroughputResult;
   readonly probe: ProbeResult;
   readonly decode: DecodeResult;
+  readonly transfer: TransferResult;
+  readonly slow: SlowResult;
 }

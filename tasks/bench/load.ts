@@ -16,12 +16,17 @@ import type {
   ProbeJob,
   ProbeResult,
   Results,
+  SlowJob,
+  SlowResult,
   ThroughputJob,
   ThroughputResult,
+  TransferJob,
+  TransferResult,
 } from "./jobs.ts";
 import { cpuMsBetween, readThreadTimes } from "./proc.ts";
 import {
   chatRequest,
+  downloadRequest,
   EventCounter,
   getRequest,
   postRequest,
@@ -29,11 +34,14 @@ import {
   type Shape,
   STREAM_CHUNKS,
   type Target,
+  uploadRequest,
 } from "./requests.ts";
 import { percentile } from "./stats.ts";
 
 /** A run with that many errors is worth nothing: it ends at once. */
 const ERRORS_MAX = 100;
+/** A slow reader takes this much at a time. */
+const SLOW_READ_BYTES = 1024;
 
 /** One kept-alive client; connects when it must. */
 class Client implements Disposable {
@@ -147,15 +155,20 @@ async function measureThroughput(job: ThroughputJob): Promise<ThroughputResult> 
     latencies: [] as number[],
     errors: 0,
     firstError: undefined as string | undefined,
+    longestGapMs: 0,
   };
-  const before = readThreadTimes(job.cpuPid);
+  const before = job.cpuPids.map(readThreadTimes);
   const startMs = performance.now();
   const endMs = startMs + job.durationMs;
+  let lastMs = startMs;
   await Promise.all(Array.from({ length: job.clients }, async () => {
     using watch = new Stopwatch(job.target, job.shape);
     while (performance.now() < endMs && totals.errors < ERRORS_MAX) {
       try {
         totals.latencies.push((await watch.run()).totalMs);
+        const nowMs = performance.now();
+        totals.longestGapMs = Math.max(totals.longestGapMs, nowMs - lastMs);
+        lastMs = nowMs;
       } catch (error) {
         totals.errors += 1;
         totals.firstError ??= String(error);
@@ -164,6 +177,8 @@ async function measureThroughput(job: ThroughputJob): Promise<ThroughputResult> 
   }));
   const tookMs = performance.now() - startMs;
   const { latencies, errors, firstError } = totals;
+  // Silence at the end counts, too.
+  const longestGapMs = Math.max(totals.longestGapMs, performance.now() - lastMs);
   return {
     requests: latencies.length,
     errors,
@@ -171,7 +186,8 @@ async function measureThroughput(job: ThroughputJob): Promise<ThroughputResult> 
     tookMs,
     p50Ms: latencies.length === 0 ? 0 : percentile(latencies, 0.5),
     p99Ms: latencies.length === 0 ? 0 : percentile(latencies, 0.99),
-    cpuMs: cpuMsBetween(before, readThreadTimes(job.cpuPid)),
+    longestGapMs,
+    cpuMs: job.cpuPids.map((pid, index) => cpuMsBetween(before[index]!, readThreadTimes(pid))),
   };
 }
 
@@ -234,6 +250,58 @@ async function takeDecode(
   return { tokens, firstMs, totalMs, decodeMs: lastMs - firstMs };
 }
 
+/** One body at a time; who is first changes. */
+async function measureTransfers(job: TransferJob): Promise<TransferResult> {
+  const request = job.direction === "up" ? uploadRequest : downloadRequest;
+  const requests = job.targets.map((target) => request(target, job.sizeBytes));
+  const roundsMs: number[][] = [];
+  for (let round = -job.warmupRounds; round < job.rounds; round += 1) {
+    const timesMs: number[] = [];
+    for (let turn = 0; turn < job.targets.length; turn += 1) {
+      const index = (Math.abs(round) + turn) % job.targets.length;
+      timesMs[index] = await timeTransfer(job, job.targets[index]!, requests[index]!);
+    }
+    if (round >= 0) roundsMs.push(timesMs);
+  }
+  return { roundsMs };
+}
+
+async function timeTransfer(
+  { direction, sizeBytes }: TransferJob,
+  target: Target,
+  request: Uint8Array,
+): Promise<number> {
+  using client = new Client(target);
+  let receivedBytes = 0;
+  const startMs = performance.now();
+  await client.exchange(request, (part) => receivedBytes += part.length);
+  const tookMs = performance.now() - startMs;
+  if (direction === "down" && receivedBytes !== sizeBytes) {
+    throw new Error(`${receivedBytes} bytes came, wanted ${sizeBytes}`);
+  }
+  return tookMs;
+}
+
+/** Small reads with pauses: what is not read fills the buffers of everybody on the way. */
+async function readSlowly(job: SlowJob): Promise<SlowResult> {
+  const endMs = performance.now() + job.durationMs;
+  const request = downloadRequest(job.target, job.sizeBytes);
+  const counts = await Promise.all(Array.from({ length: job.readers }, async () => {
+    using conn = await Deno.connect({ hostname: "127.0.0.1", port: job.target.port });
+    await conn.write(request);
+    const buffer = new Uint8Array(SLOW_READ_BYTES);
+    let readBytes = 0;
+    while (performance.now() < endMs) {
+      const count = await conn.read(buffer);
+      if (count === null) throw new Error("A slow reader was cut off");
+      readBytes += count;
+      await new Promise((resolve) => setTimeout(resolve, job.pauseMs));
+    }
+    return readBytes;
+  }));
+  return { readBytes: counts.reduce((sum, count) => sum + count, 0) };
+}
+
 function runJob(job: Job): Promise<Results[Job["kind"]]> {
   switch (job.kind) {
     case "latency":
@@ -244,6 +312,10 @@ function runJob(job: Job): Promise<Results[Job["kind"]]> {
       return measureProbes(job);
     case "decode":
       return measureDecode(job);
+    case "transfer":
+      return measureTransfers(job);
+    case "slow":
+      return readSlowly(job);
   }
 }
 

@@ -11,6 +11,7 @@ import { measureDecode } from "./decode_section.ts";
 import { type Figure, jsonLineOf, missed, tableOf } from "./figures.ts";
 import { measureLatencies } from "./latency_section.ts";
 import { measureMemory } from "./memory_section.ts";
+import { measureMesh } from "./mesh_section.ts";
 import { type BenchOptions, parseOptions, type Section } from "./options.ts";
 import type { RunSection } from "./section.ts";
 import { measureStarts } from "./start_section.ts";
@@ -24,6 +25,7 @@ const RUN: Readonly<Record<Section, RunSection>> = {
   memory: measureMemory,
   latency: measureLatencies,
   throughput: measureThroughputs,
+  mesh: measureMesh,
   decode: measureDecode,
 };
 

@@ -56,7 +56,7 @@ async function measureOnce(
   const idle = await readMemory(program.pid);
   for (const shape of ["small", "stream"] as const) {
     const common = { kind: "throughput", target: program.api, clients: CLIENTS } as const;
-    await load.run({ ...common, shape, durationMs: loadMs, cpuPid: program.pid });
+    await load.run({ ...common, shape, durationMs: loadMs, cpuPids: [program.pid] });
   }
   const after = await readMemory(program.pid);
   await pause(idleMs);

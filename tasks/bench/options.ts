@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util";
 
 /** Parts of the bench, in the order they run. */
-export const SECTIONS = ["start", "memory", "latency", "throughput", "decode"] as const;
+export const SECTIONS = ["start", "memory", "latency", "throughput", "mesh", "decode"] as const;
 /** A part of the bench. */
 export type Section = typeof SECTIONS[number];
 
@@ -22,6 +22,11 @@ export interface Sizes {
   readonly decodePairs: number;
   /** Pairs before: they fill the prompt cache, and each token is a call of code that has to get warm. */
   readonly decodeWarmupPairs: number;
+  /** The long load through one link. */
+  readonly meshLoadMs: number;
+  /** Large bodies each way. */
+  readonly transfers: number;
+  readonly joins: number;
 }
 
 /** What the caller asked for. */
@@ -35,7 +40,7 @@ export interface BenchOptions {
   readonly wantsHelp: boolean;
 }
 
-/** About five minutes on two cores. */
+/** About nine minutes on two cores. */
 const FULL: Sizes = {
   rounds: 5,
   warmupRequests: 1500,
@@ -48,9 +53,12 @@ const FULL: Sizes = {
   starts: 5,
   decodePairs: 20,
   decodeWarmupPairs: 10,
+  meshLoadMs: 60_000,
+  transfers: 9,
+  joins: 7,
 };
 
-/** Under a minute; good for comparing before and after, not for reporting. */
+/** Some two minutes; good for comparing before and after, not for reporting. */
 const QUICK: Sizes = {
   rounds: 3,
   warmupRequests: 500,
@@ -63,6 +71,9 @@ const QUICK: Sizes = {
   starts: 2,
   decodePairs: 5,
   decodeWarmupPairs: 2,
+  meshLoadMs: 5_000,
+  transfers: 3,
+  joins: 3,
 };
 
 /** More rounds than this say nothing new. */
@@ -72,7 +83,7 @@ const ROUNDS_MAX = 50;
 export const USAGE = [
   "deno task bench [flags]",
   "",
-  "  --quick         under a minute: fewer rounds, shorter",
+  "  --quick         some two minutes: fewer rounds, shorter",
   `  --only A,B      some of ${SECTIONS.join(", ")}`,
   `  --rounds N      rounds of each measurement, 1 to ${ROUNDS_MAX}`,
   "  --json          JSON lines on stdout instead of the table",

@@ -46,12 +46,17 @@ export class Program implements AsyncDisposable {
     }
   }
 
+  /** The invite that it prints. */
+  token(): Promise<string> {
+    return this.#node.line("Invite token: ");
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#node[Symbol.asyncDispose]();
   }
 }
 
-function portOf(base: string): number {
+export function portOf(base: string): number {
   return Number(new URL(base).port);
 }
 
@@ -85,7 +90,7 @@ export async function realEngine(dir: string): Promise<NodeProcessOptions> {
 }
 
 /** Beside the other files, so that it goes with them even when the bench is ended in the middle. */
-async function newHome(dir: string): Promise<string> {
+export async function newHome(dir: string): Promise<string> {
   return await Deno.makeTempDir({ dir, prefix: "home-" });
 }
 

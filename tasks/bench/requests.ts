@@ -22,6 +22,11 @@ export const PAUSE_MEMBER = "bench_pause_ms";
 /** Member of an event that tells when it was sent: Unix time in microseconds. */
 export const SENT_MEMBER = "sent_us";
 
+/** Member of a request's body that asks for an answer of so many bytes. */
+export const ANSWER_BYTES_MEMBER = "bench_answer_bytes";
+/** The bench's upstream takes a body from this size on for a large one: it counts it unread. */
+export const LARGE_BODY_BYTES = 1024 * 1024;
+
 const ENCODER = new TextEncoder();
 
 /** A chat completion, ready to be written to a connection. */
@@ -32,6 +37,21 @@ export function chatRequest(target: Target, shape: Shape): Uint8Array {
     max_tokens: shape === "small" ? 1 : STREAM_CHUNKS,
     ...(shape === "small" ? {} : { stream: true }),
     ...(shape === "paced" ? { [PAUSE_MEMBER]: PACE_MS } : {}),
+  });
+}
+
+/** A question as long as a dozen photographs: `sizeBytes` of it are one text. */
+export function uploadRequest(target: Target, sizeBytes: number): Uint8Array {
+  const messages = [{ role: "user", content: "A".repeat(sizeBytes) }];
+  return postRequest(target, { model: target.model, messages });
+}
+
+/** A question with an answer of `sizeBytes`. */
+export function downloadRequest(target: Target, sizeBytes: number): Uint8Array {
+  return postRequest(target, {
+    model: target.model,
+    messages: [],
+    [ANSWER_BYTES_MEMBER]: sizeBytes,
   });
 }
 

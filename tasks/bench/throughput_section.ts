@@ -113,7 +113,7 @@ class Bench {
       shape: mix.shape,
       clients: mix.clients,
       durationMs,
-      cpuPid: this.#program.pid,
+      cpuPids: [this.#program.pid],
     });
   }
 
@@ -135,7 +135,9 @@ export function figuresOf(mix: Mix, rounds: readonly RoundResult[]): Figure[] {
     rounds.map((round) => round[way].requests / (round[way].tookMs / 1000));
   const samples = rounds.reduce((sum, { through }) => sum + through.requests, 0);
   const pairs = pairUp(rates("direct"), rates("through"));
-  const cpuUs = rounds.map(({ through }) => through.cpuMs * 1000 / Math.max(1, through.requests));
+  const cpuUs = rounds.map(({ through }) =>
+    (through.cpuMs[0] ?? 0) * 1000 / Math.max(1, through.requests)
+  );
   const make = (head: Omit<FigureHead, "section">, values: readonly number[]) =>
     figureOf({ section: "throughput", ...head, name: `${mix.name}: ${head.name}` }, {
       values,

@@ -4,13 +4,16 @@
  * program's own.
  *
  * `max_tokens` of a stream is the number of its events; `bench_pause_ms` the time before each.
+ * `bench_answer_bytes` asks for an answer of that size. A large body is read to its end and not looked at.
  */
 import { fakeHelp } from "#support/fake_llama_answers.ts";
 import { flagValue } from "./proc.ts";
-import { PAUSE_MEMBER, SENT_MEMBER } from "./requests.ts";
+import { ANSWER_BYTES_MEMBER, LARGE_BODY_BYTES, PAUSE_MEMBER, SENT_MEMBER } from "./requests.ts";
 
 const ENCODER = new TextEncoder();
 const JSON_HEADERS = { "content-type": "application/json; charset=utf-8" };
+/** A large answer is written in pieces of this size. */
+const LARGE_PIECE_BYTES = 64 * 1024;
 
 /** One event of a stream, in two halves: the moment of sending goes between them. */
 const EVENT_HEAD =
@@ -40,7 +43,12 @@ function answer(request: Request, key: string | undefined): Response | Promise<R
 }
 
 async function complete(request: Request): Promise<Response> {
+  if (Number(request.headers.get("content-length")) >= LARGE_BODY_BYTES) {
+    await request.body?.pipeTo(new WritableStream());
+    return json(SMALL);
+  }
   const body = await request.json();
+  if (ANSWER_BYTES_MEMBER in body) return largeAnswer(Number(body[ANSWER_BYTES_MEMBER]));
   if (body.stream !== true) return json(SMALL);
   const chunks = Number(body.max_tokens);
   const pauseMs = Number(body[PAUSE_MEMBER] ?? 0);
@@ -51,6 +59,21 @@ async function complete(request: Request): Promise<Response> {
 
 function json(text: string, status = 200): Response {
   return new Response(text, { status, headers: JSON_HEADERS });
+}
+
+/** Blanks, which are nearly JSON. Made as fast as they are taken. */
+function largeAnswer(sizeBytes: number): Response {
+  const piece = new Uint8Array(LARGE_PIECE_BYTES).fill(0x20);
+  let left = sizeBytes;
+  const body = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      if (left === 0) return controller.close();
+      const next = piece.subarray(0, left);
+      left -= next.length;
+      controller.enqueue(next.slice());
+    },
+  }, { highWaterMark: 0 });
+  return new Response(body, { headers: { ...JSON_HEADERS, "content-length": String(sizeBytes) } });
 }
 
 /** Each event is a chunk of its own, made when the one before was taken. */

@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
+  ANSWER_BYTES_MEMBER,
   chatRequest,
+  downloadRequest,
   EventCounter,
   getRequest,
+  LARGE_BODY_BYTES,
   PACE_MS,
   PAUSE_MEMBER,
   postRequest,
@@ -11,6 +14,7 @@ import {
   sentTimes,
   type Shape,
   STREAM_CHUNKS,
+  uploadRequest,
 } from "../../../tasks/bench/requests.ts";
 
 const DECODER = new TextDecoder();
@@ -50,6 +54,14 @@ Deno.test("chatRequest() asks for what its shape says", () => {
   assert.equal(body("stream").max_tokens, STREAM_CHUNKS);
   assert.equal(body("stream")[PAUSE_MEMBER], undefined);
   assert.equal(body("paced")[PAUSE_MEMBER], PACE_MS);
+});
+
+Deno.test("large questions are about as long as asked, and large answers are asked for by a member", () => {
+  const up = read(uploadRequest(TARGET, LARGE_BODY_BYTES));
+  assert.ok(up.body.length > LARGE_BODY_BYTES && up.body.length < LARGE_BODY_BYTES + 200);
+  assert.equal(JSON.parse(up.body).messages[0].content.length, LARGE_BODY_BYTES);
+  const down = read(downloadRequest(TARGET, 12_345));
+  assert.equal(JSON.parse(down.body)[ANSWER_BYTES_MEMBER], 12_345);
 });
 
 Deno.test("EventCounter counts ends of events, wherever the stream is cut", () => {

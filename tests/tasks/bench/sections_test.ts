@@ -39,7 +39,7 @@ Deno.test("latency figures subtract round by round", () => {
 });
 
 function run(requests: number, errors = 0): ThroughputResult {
-  return { requests, errors, tookMs: 2000, p50Ms: 1, p99Ms: 2, cpuMs: 100 };
+  return { requests, errors, tookMs: 2000, p50Ms: 1, p99Ms: 2, longestGapMs: 3, cpuMs: [100] };
 }
 
 Deno.test("throughput figures compare rates of one round and count every error", () => {
