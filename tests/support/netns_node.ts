@@ -98,19 +98,33 @@ export class NetnsNode implements AsyncDisposable {
     return (await this.status()).node_id;
   }
 
-  /** Waits until `holds` of what it says about the others; looks again at each event of the console. */
-  async until(
+  /** Waits until `holds` of what it says about the others. */
+  until(
     wanted: string,
     holds: (members: ReadonlyMap<string, MemberInfo>) => boolean,
   ): Promise<ReadonlyMap<string, MemberInfo>> {
+    return this.#until(wanted, { read: () => this.members(), holds });
+  }
+
+  /** Waits until it has a token that says so. */
+  async untilToken(wanted: string, holds: (token: string) => boolean): Promise<string> {
+    const read = async (): Promise<string> => (await this.status()).token ?? "";
+    return await this.#until(wanted, { read, holds });
+  }
+
+  /** Looks again at each event of the console. */
+  async #until<T>(wanted: string, { read, holds }: {
+    readonly read: () => Promise<T>;
+    readonly holds: (seen: T) => boolean;
+  }): Promise<T> {
     const events = new SseReader((await this.#fetchConsole("/api/events")).body);
     const limit = setTimeout(() => void events.cancel().catch(() => {}), DEADLINE_MS);
     try {
       for (;;) {
-        const seen = await this.members();
+        const seen = await read();
         if (holds(seen)) return seen;
         if (await events.next() !== undefined) continue;
-        const told = JSON.stringify([...seen.values()], undefined, 1);
+        const told = JSON.stringify([...await this.members()], undefined, 1);
         throw new Error(`Not seen in time: ${wanted}\n--- members\n${told}\n${this.#output}`);
       }
     } finally {
