@@ -160,3 +160,75 @@ Deno.test("link table: dropping a peer ends what leads to it", async () => {
   bench.table.drop("z", "revoked");
   assert.deepEqual([theirs.closedFor, own.closedFor], ["revoked", "revoked"]);
 });
+
+Deno.test("link table: regression: a late dial that its dialer gave up does not take the good link with it", async () => {
+  const bench = new Bench("m");
+  const good = new FakeLink("z", { isDialer: false });
+  const late = new FakeLink("z", { isDialer: false });
+  await bench.accept(good);
+  await bench.accept(late);
+  late.lose();
+  assert.equal(bench.table.get("z"), good);
+  bench.time.advance(20_000);
+  assert.equal(good.closedFor, undefined);
+  assert.deepEqual(bench.told, ["up z s", "up z s", "up z s"]);
+  good.lose();
+  assert.equal(bench.told.at(-1), "down z lost");
+});
+
+Deno.test("link table: a replaced link of another process, or one that is not heard, does not come back", async () => {
+  const bench = new Bench("m");
+  const silent = new FakeLink("z", { isDialer: false });
+  const second = new FakeLink("z", { isDialer: false });
+  await bench.accept(silent);
+  await bench.accept(second);
+  silent.turn("suspect");
+  second.lose();
+  assert.equal(bench.table.get("z"), undefined);
+  assert.equal(bench.told.at(-1), "down z lost");
+});
+
+Deno.test("link table: what is dropped is gone with all that it replaced", async () => {
+  const bench = new Bench("m");
+  await bench.accept(new FakeLink("z", { isDialer: false }));
+  await bench.accept(new FakeLink("z", { isDialer: false }));
+  bench.table.drop("z", "revoked");
+  assert.equal(bench.table.get("z"), undefined);
+  assert.deepEqual(bench.told.filter((text) => text.startsWith("down")), ["down z revoked"]);
+});
+
+Deno.test("link table: a peer that dials again and again has a few links at a time", async () => {
+  const bench = new Bench("m");
+  const links = Array.from({ length: 20 }, () => new FakeLink("z", { isDialer: false }));
+  for (const link of links) await bench.accept(link);
+  assert.equal(links.filter(({ closedFor }) => closedFor === undefined).length, 5);
+  assert.equal(bench.table.get("z"), links.at(-1));
+});
+
+Deno.test("link table: regression: a link that ended before it began is told up, then down", async () => {
+  const bench = new Bench();
+  const link = new FakeLink("p");
+  link.start = (events) => events.closed({ reason: "lost", byPeer: false });
+  await bench.accept(link);
+  assert.deepEqual(bench.told, ["up p s", "down p lost"]);
+  assert.equal(bench.table.get("p"), undefined);
+});
+
+Deno.test("link table: regression: a dial whose link has no room fails", async () => {
+  const bench = new Bench();
+  for (let n = 0; n < 128; n++) await bench.accept(new FakeLink(`m${n}`));
+  const link = new FakeLink("z");
+  await assert.rejects(bench.dial(link), { message: /no use for another link \(full\)/ });
+  assert.equal(link.closedFor, "full");
+});
+
+Deno.test("link table: a dial can be given up from outside", async () => {
+  const bench = new Bench();
+  const outside = new AbortController();
+  outside.abort();
+  const target = { peer: "z", leafHash: "l", addresses: [{ ip: "192.0.2.7", port: 7 }] };
+  await assert.rejects(bench.table.dial(target, outside.signal), {
+    message: /no address|given up/,
+  });
+  assert.deepEqual(bench.dialled, []);
+});
