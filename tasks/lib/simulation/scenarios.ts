@@ -119,7 +119,7 @@ function change(stage: Stage): void {
 
 function partition(stage: Stage): void {
   const { world } = stage;
-  for (const apartMs of [world.chance.between(1_000, 12_000), 40_000]) {
+  for (const apartMs of [world.chance.between(1_000, 12_000), 20_000]) {
     world.partition(({ number }) => number % 2);
     world.pass(apartMs);
     if (apartMs > 3 * AGREE_MS_MAX) stage.step("partition", () => {});
@@ -153,7 +153,7 @@ function churn(stage: Stage): void {
 function flap(stage: Stage): void {
   const { world } = stage;
   const node = stage.pick();
-  for (let times = 0; times < 10; times += 1) {
+  for (let times = 0; times < 6; times += 1) {
     world.kill(node);
     world.pass(world.chance.between(50, 2_000));
     world.restart(node, world.chance.next() < 0.5);
