@@ -41,6 +41,11 @@ export class MemoryNetwork {
     return transport;
   }
 
+  /** Lets a socket be reached at another address, too. */
+  alias(address: PeerAddress, transport: MemoryTransport): void {
+    this.#transports.set(formatAddress(address), transport);
+  }
+
   /** Cuts two addresses off from each other: what is sent between them waits. */
   cut(a: string, b: string): void {
     this.#cut.add(pairKey(a, b));

@@ -83,10 +83,7 @@ export interface RunOptions {
 /** Everything that runs. */
 export class RuntimeWorld {
   readonly time = new VirtualTime();
-  readonly network: MemoryNetwork = new MemoryNetwork({
-    timers: this.time,
-    delayMs: () => DELAY_MS,
-  });
+  readonly network: MemoryNetwork;
   readonly secrets = new CountedSecrets();
   readonly nodes: RunningNode[] = [];
   /** Wall clocks went on while nobody ran: a machine slept. */
@@ -97,6 +94,11 @@ export class RuntimeWorld {
     nowMs: () => this.time.nowMs(),
     wallMs: () => this.time.wallMs() + this.sleptMs,
   };
+
+  /** @param options.delayMs one way on the network. @default {1} */
+  constructor({ delayMs = DELAY_MS }: { readonly delayMs?: number } = {}) {
+    this.network = new MemoryNetwork({ timers: this.time, delayMs: () => delayMs });
+  }
 
   /** Starts a node; it is in no mesh yet. */
   start(name: string, options: RunOptions = {}): RunningNode {
