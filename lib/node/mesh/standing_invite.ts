@@ -1,6 +1,6 @@
 /**
  * The invite that this node has at hand: printed at the start, shown in the status. Made anew when the peers in it are
- * not where it says any more, when it could name more of them, or when half of its time is over.
+ * not where it says any more, when it could name more of them, when it was revoked, or when half of its time is over.
  */
 import { getLogger } from "@logtape/logtape";
 import { messageOf } from "~/base/errors.ts";
@@ -8,13 +8,14 @@ import { INVITE_PEERS_MAX } from "./bootstrap_peers.ts";
 import { Lane } from "~/base/lane.ts";
 import { formatAddress } from "~/mesh/address.ts";
 import { type BootstrapPeer, type Invite, RIGHTS, type Signed } from "~/mesh/credentials.ts";
+import { isRefusal } from "~/mesh/refusal.ts";
 import type { MeshLife } from "./mesh_life.ts";
 
 const log = getLogger(["mesh-llm", "mesh"]);
 
 /** What the invite is made by. */
 export type InviteMaker = Pick<MeshLife, "bootstrapPeers" | "makeInvite" | "role"> & {
-  readonly authority: Pick<MeshLife["authority"], "isIssuer">;
+  readonly authority: Pick<MeshLife["authority"], "isIssuer" | "checkInvite">;
 };
 
 /** Keeps one invite. */
@@ -62,12 +63,17 @@ export class StandingInvite {
     if (!this.#mayInvite) return;
     const candidates = this.#maker.bootstrapPeers();
     const isGood = this.#invite !== undefined && !this.#isHalfOver(this.#invite) &&
-      stillLeads(this.#named, candidates);
+      stillLeads(this.#named, candidates) && await this.#admits(this.#invite);
     if (isGood) return;
     const isFirst = this.#invite === undefined;
     this.#named = candidates.slice(0, INVITE_PEERS_MAX);
     this.#invite = await this.#maker.makeInvite(RIGHTS, undefined, this.#named);
     if (isFirst) this.#onFirst(this.#invite.jws);
+  }
+
+  /** A node that came by it and was revoked has closed it for all others. */
+  async #admits({ jws }: Signed<Invite>): Promise<boolean> {
+    return !isRefusal(await this.#maker.authority.checkInvite(jws));
   }
 
   #isHalfOver({ paper }: Signed<Invite>): boolean {

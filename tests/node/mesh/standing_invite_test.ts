@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import type { BootstrapPeer, Invite, Role, Signed } from "~/mesh/credentials.ts";
 import { StandingInvite } from "~/node/mesh/standing_invite.ts";
+import type { Verified } from "~/mesh/trust.ts";
+import { type Refusal, refusal } from "~/mesh/refusal.ts";
 import { bootstrapPeer } from "#support/paper_mesh.ts";
 
 const WEEK_S = 7 * 86_400;
@@ -10,11 +12,13 @@ class Maker {
   peers: BootstrapPeer[] = [bootstrapPeer("own", 2)];
   failure: Error | undefined;
   nowS = 1_000_000;
+  /** Tokens that admit nobody any more. */
+  readonly revoked: string[] = [];
   readonly made: (readonly BootstrapPeer[])[] = [];
   readonly first: string[] = [];
   readonly invite: StandingInvite = new StandingInvite({
     role: "member",
-    authority: { isIssuer: true },
+    authority: { isIssuer: true, checkInvite: (jws) => Promise.resolve(this.#check(jws)) },
     bootstrapPeers: () => this.peers,
     makeInvite: (_rights, _expires, peers = []) => this.#make(peers),
   }, { nowUnixS: () => this.nowS, onFirst: (token) => this.first.push(token) });
@@ -22,6 +26,11 @@ class Maker {
   /** The token of now. */
   token(): string | undefined {
     return this.invite.current?.jws;
+  }
+
+  #check(jws: string): Verified<Invite> | Refusal {
+    if (this.revoked.includes(jws)) return refusal("revoked", "The invite token was revoked");
+    return { jws, paper: {} as Invite, grant: undefined };
   }
 
   #make(peers: readonly BootstrapPeer[]): Promise<Signed<Invite>> {
@@ -74,6 +83,16 @@ Deno.test("standing invite: made anew when who is named moved or went, or when t
   assert.deepEqual(maker.first, ["invite 1"]);
 });
 
+Deno.test("standing invite: regression: one that was revoked is not shown any longer", async () => {
+  const maker = new Maker();
+  await maker.invite.refresh();
+  maker.revoked.push("invite 1");
+  await maker.invite.refresh();
+  assert.equal(maker.token(), "invite 2");
+  await maker.invite.refresh();
+  assert.equal(maker.made.length, 2);
+});
+
 Deno.test("standing invite: made anew when half of its time is over", async () => {
   const maker = new Maker();
   await maker.invite.refresh();
@@ -98,7 +117,7 @@ Deno.test("standing invite: what failed once is tried again", async () => {
 Deno.test("standing invite: none for a client, nor for who may not invite; gone with the right to", async () => {
   for (const who of [{ role: "client", isIssuer: true }, { role: "member", isIssuer: false }]) {
     let made = 0;
-    const authority = { isIssuer: who.isIssuer };
+    const authority = { isIssuer: who.isIssuer, checkInvite: () => Promise.reject(new Error()) };
     const invite = new StandingInvite({
       role: who.role as Role,
       authority,
