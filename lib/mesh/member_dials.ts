@@ -16,8 +16,9 @@ import type { Presence } from "./presence.ts";
 const YIELD_MS = 500;
 /** So long we wait for somebody to dial us who cannot be dialled. */
 const OUTBOUND_MS = 1_500;
-/** Where neither can be dialled, the other has to know of us before it is told to dial. */
-const MUTUAL_MS = 300;
+/** A dial that came to nothing so far is helped along: soon where that was to be expected, else later. */
+const ASK_MS = 300;
+const ASK_LATE_MS = 1_500;
 /** An absent member is tried this often; later less. */
 const ABSENT_CAP_MS = 2_000;
 const LATE_CAP_MS = 30_000;
@@ -31,6 +32,8 @@ const ABSENT_SHARE = 0.5;
 
 interface Candidate extends DialTarget {
   readonly attempt: Attempt;
+  /** It says itself that it cannot be dialled. */
+  readonly isHard: boolean;
   readonly isAbsent: boolean;
   readonly isMet: boolean;
 }
@@ -58,19 +61,22 @@ export class MemberDials {
     let dueMs = Number.POSITIVE_INFINITY;
     const due: Candidate[] = [];
     for (const candidate of this.#candidates(nowMs)) {
-      if (candidate.attempt.sinceMs !== undefined) continue;
-      if (candidate.attempt.dueMs <= nowMs) due.push(candidate);
+      if (candidate.attempt.sinceMs !== undefined) {
+        dueMs = Math.min(dueMs, this.#helpAlong(candidate, nowMs));
+      } else if (candidate.attempt.dueMs <= nowMs) due.push(candidate);
       else dueMs = Math.min(dueMs, candidate.attempt.dueMs);
     }
     due.sort((a, b) =>
-      Number(a.isAbsent) - Number(b.isAbsent) || Number(b.isMet) - Number(a.isMet) ||
+      Number(a.isAbsent) - Number(b.isAbsent) || Number(a.isHard) - Number(b.isHard) ||
+      Number(b.isMet) - Number(a.isMet) ||
       a.attempt.dueMs - b.attempt.dueMs
     );
     let absentLeft = this.#absentLeft();
     for (const candidate of due) {
       if (this.#book.free === 0) break;
       if (candidate.isAbsent && absentLeft-- <= 0) continue;
-      this.#dial(candidate, nowMs);
+      this.#book.start(candidate, nowMs);
+      dueMs = Math.min(dueMs, this.#helpAlong(candidate, nowMs));
     }
     // Those for whom there was no room come when a dial ends, which is an input.
     return dueMs;
@@ -91,22 +97,25 @@ export class MemberDials {
     for (const [node, { signed: { record }, absentSinceMs, isMet }] of store.entries()) {
       if (node === self || record.isLeaving || this.#state.needsNoDial(node)) continue;
       const isAbsent = absentSinceMs !== undefined;
-      if (record.addresses.length === 0 || (isAbsent && record.dialable === "no")) continue;
+      // On the same local network even those can be dialled whom nobody else reaches.
+      const isHard = record.dialable === "no";
+      if (record.addresses.length === 0 || (isAbsent && isHard && !isMet)) continue;
       const attempt = this.#book.open(node, nowMs + this.#firstWaitMs(record));
       attempt.capMs = !isAbsent
         ? VIA_CAP_MS
-        : nowMs - absentSinceMs < LATE_AFTER_MS
+        : nowMs - absentSinceMs < LATE_AFTER_MS && !isHard
         ? ABSENT_CAP_MS
         : LATE_CAP_MS;
       const { addresses, leafHash } = record;
-      yield { peer: node, addresses, leafHash, attempt, isAbsent, isMet };
+      yield { peer: node, addresses, leafHash, attempt, isHard, isAbsent, isMet };
     }
     if (this.seeds.length === 0 || this.#state.isConnected) return;
     for (const { nodeId, addresses, leafHash } of this.seeds) {
       if (store.get(nodeId) !== undefined || addresses.length === 0) continue;
       const attempt = this.#book.open(nodeId, nowMs);
       attempt.capMs = ABSENT_CAP_MS;
-      yield { peer: nodeId, addresses, leafHash, attempt, isAbsent: true, isMet: true };
+      const facts = { isHard: false, isAbsent: true, isMet: true };
+      yield { peer: nodeId, addresses, leafHash, attempt, ...facts };
     }
   }
 
@@ -114,10 +123,9 @@ export class MemberDials {
     const chanceMs = this.#state.rng.next() * YIELD_MS;
     const isFirst = this.#state.self < node;
     const isOnly = this.#state.own?.record.dialable === "no";
-    if (dialable === "no") {
-      return (isOnly ? MUTUAL_MS : OUTBOUND_MS) + (isFirst ? 0 : YIELD_MS + chanceMs);
-    }
-    return isFirst || isOnly ? 0 : YIELD_MS + chanceMs;
+    const isHard = dialable === "no";
+    if (isHard && !isOnly) return OUTBOUND_MS + (isFirst ? 0 : YIELD_MS + chanceMs);
+    return isFirst || (isOnly && !isHard) ? 0 : YIELD_MS + chanceMs;
   }
 
   /** What is known of `node` changed: it is tried as if never before. */
@@ -127,11 +135,14 @@ export class MemberDials {
     this.#book.reset(node, nowMs + this.#firstWaitMs(record));
   }
 
-  #dial(candidate: Candidate, nowMs: number): void {
-    const { peer, attempt, isAbsent } = candidate;
-    const isHard = this.#state.store.present(peer)?.record.dialable === "no";
-    if (!isAbsent && (isHard || attempt.failures > 0)) this.#askToBeDialled(peer, nowMs);
-    this.#book.start(candidate, nowMs);
+  /** Has the peer of a dial that leads nowhere dial us in its turn; returns when to look again. */
+  #helpAlong({ peer, attempt, isHard, isAbsent }: Candidate, nowMs: number): number {
+    const { sinceMs, punchMs, failures } = attempt;
+    if (sinceMs === undefined || isAbsent || punchMs >= sinceMs) return Number.POSITIVE_INFINITY;
+    const dueMs = sinceMs + (isHard || failures > 0 ? ASK_MS : ASK_LATE_MS);
+    if (nowMs < dueMs) return dueMs;
+    this.#askToBeDialled(peer, nowMs);
+    return nowMs + ASK_MS;
   }
 
   #askToBeDialled(target: NodeId, nowMs: number): void {

@@ -146,11 +146,9 @@ Deno.test("two that cannot be dialled are told to dial each other, through a nei
   member.give({ kind: "observed", addresses: [addressOf(77)] });
   member.meet(5);
   member.records(5, recordOf(1, { dialable: "no" }));
-  member.paths(5, [1]);
-  assert.deepEqual(dialled(member.pass(250)), [], "it has to know of us first");
-  const effects = member.pass(100);
-  assert.deepEqual(dialled(effects), [1]);
-  assert.deepEqual(sentTo(effects, 5, "dial_me"), [{
+  assert.deepEqual(dialled(member.paths(5, [1])), [1]);
+  assert.deepEqual(sentTo(member.pass(299), 5, "dial_me"), [], "it may be on the same network");
+  assert.deepEqual(sentTo(member.pass(1), 5, "dial_me"), [{
     t: "dial_me",
     target: id(1),
     from: id(0),
@@ -169,6 +167,31 @@ Deno.test("who cannot be dialled is waited for by those who can", () => {
   member.paths(5, [1]);
   assert.deepEqual(dialled(member.pass(1_400)), []);
   assert.deepEqual(dialled(member.pass(200)), [1]);
+});
+
+Deno.test("a dial that leads nowhere is helped along by a neighbour, once", () => {
+  const member = new TestMember(0);
+  member.publish();
+  member.meet(5);
+  assert.deepEqual(dialled(member.records(5, recordOf(1))), [1]);
+  member.paths(5, [1]);
+  assert.deepEqual(sentTo(member.pass(1_499), 5, "dial_me"), []);
+  assert.equal(sentTo(member.pass(1), 5, "dial_me").length, 1);
+  assert.deepEqual(sentTo(member.pass(3_000), 5, "dial_me"), []);
+  member.give({ kind: "dialed", peer: id(1), outcome: "failed" });
+  const again = [...member.pass(500), ...member.pass(300)];
+  assert.deepEqual(dialled(again), [1]);
+  assert.equal(sentTo(again, 5, "dial_me").length, 1);
+});
+
+Deno.test("regression: two on one local network that nobody else reaches found each other no more", () => {
+  const member = new TestMember(0);
+  member.publish({ dialable: "no" });
+  member.meet(1, { dialable: "no" });
+  assert.deepEqual(dialled([...member.health(1, "closed"), ...member.pass(3_000)]), [1]);
+  const stranger = new TestMember(0);
+  stranger.records(undefined, recordOf(1, { dialable: "no" }));
+  assert.deepEqual(dialled(stranger.pass(60_000)), []);
 });
 
 const ask = {
