@@ -78,11 +78,6 @@ export class NetnsNode implements AsyncDisposable {
     return this.node.line("Invite token: ");
   }
 
-  /** Waits until it serves its own model. */
-  async ready(): Promise<void> {
-    await this.node.line("Ready: ");
-  }
-
   async status(): Promise<StatusSnapshot> {
     return await (await this.#fetchConsole("/api/status")).json();
   }

@@ -17,7 +17,6 @@ async function twoBehindNats(
   const args = ["--join", await common.token()];
   await using a = await NetnsNode.start(await left.host(), { model: "alpha", args });
   await using b = await NetnsNode.start(await right.host(), { model: "beta", args });
-  await Promise.all([common.ready(), a.ready(), b.ready()]);
   await check({ a, b, common });
 }
 
@@ -38,6 +37,7 @@ Deno.test({
       assert.equal(seen.get(idB)?.via, null);
       assert.equal(seen.get(idCommon)?.reached, "direct");
       console.log("punched after ms", Math.round(performance.now() - startedMs));
+      await Promise.all([a.untilServing(idB, "beta"), b.untilServing(idA, "alpha")]);
       assert.equal(await a.ask("beta"), idB);
       assert.equal(await b.ask("alpha"), idA);
     }, { isBlocked: false });
@@ -96,7 +96,6 @@ Deno.test({
     const nat = await network.nat();
     await using client = await NetnsNode.start(await nat.host(), { args });
     const id = await host.id();
-    await host.ready();
     assert.equal((await client.untilServing(id, "alpha")).reached, "direct");
     assert.equal(await client.ask("alpha"), id);
     // It is in nobody's list.
