@@ -1,0 +1,64 @@
+/**
+ * A `Request` for apps behind our own server that has a method, a URL and headers to read, and nothing else:
+ * a whole one with its `Headers` costs as much as all the rest of taking a request in. Its body comes by
+ * `DoorEnv`. Members that are missing throw a `TypeError` when they are used.
+ *
+ * @module
+ */
+import type { HeaderField } from "./http1_head.ts";
+import type { RequestHead } from "./http1_request.ts";
+
+/** The host of all URLs: who is asked is told by the Host header, which may hold anything. */
+const BASE = "http://localhost";
+
+/** Makes the request of a head. */
+export function lightRequest(head: RequestHead): Request {
+  return new LightRequest(head) as unknown as Request;
+}
+
+class LightRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: LightHeaders;
+
+  constructor({ method, target, headers }: RequestHead) {
+    this.method = method;
+    this.url = BASE + target;
+    this.headers = new LightHeaders(headers);
+  }
+}
+
+/** Looks up few names among few. */
+class LightHeaders {
+  readonly #fields: readonly HeaderField[];
+
+  constructor(fields: readonly HeaderField[]) {
+    this.#fields = fields;
+  }
+
+  get(name: string): string | null {
+    const wanted = name.toLowerCase();
+    let found: string | null = null;
+    for (const [known, value] of this.#fields) {
+      if (known === wanted) found = found === null ? value : `${found}, ${value}`;
+    }
+    return found;
+  }
+
+  has(name: string): boolean {
+    return this.get(name) !== null;
+  }
+
+  forEach(take: (value: string, name: string) => void): void {
+    for (const [name, value] of this) take(value, name);
+  }
+
+  /** Each name once and in order, as `Headers` has it. */
+  [Symbol.iterator](): Iterator<[string, string]> {
+    return new Headers(this.#fields.map(([name, value]) => [name, value]))[Symbol.iterator]();
+  }
+}
+
+// So that they pass for what they stand for, and what they lack fails loudly.
+Object.setPrototypeOf(LightRequest.prototype, Request.prototype);
+Object.setPrototypeOf(LightHeaders.prototype, Headers.prototype);
