@@ -4,7 +4,7 @@
  * @module
  */
 import { joined } from "./bytes.ts";
-import { HttpFormatError, readHeader } from "./http1_head.ts";
+import { HttpFormatError, readHeader, textOf } from "./http1_head.ts";
 
 /** Largest line that tells a chunk's size, extensions included; and all trailers together. */
 const LINE_BYTES_MAX = 4 * 1024;
@@ -12,7 +12,6 @@ const LINE_BYTES_MAX = 4 * 1024;
 const SIZE_LINE = /^([0-9A-Fa-f]{1,12})[ \t]*(?:;[\x09\x20-\x7e\x80-\xff]*)?$/;
 const CR = 13;
 const LF = 10;
-const LATIN1 = new TextDecoder("latin1");
 const NOTHING = new Uint8Array(0);
 
 /** What comes next. */
@@ -69,7 +68,7 @@ export class ChunkDecoder {
     if (whole.at(-2) !== CR) {
       throw new HttpFormatError("a line between its chunks has no proper end");
     }
-    this.#takeLine(LATIN1.decode(whole.subarray(0, -2)));
+    this.#takeLine(textOf(whole.subarray(0, -2)));
     return bytes.subarray(end + 1);
   }
 

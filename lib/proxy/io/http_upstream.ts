@@ -37,7 +37,6 @@ const DROPPED_HEADERS = new Set([
   "set-cookie",
   "server",
 ]);
-const ENCODER = new TextEncoder();
 
 /** Where to send requests. */
 export interface HttpUpstreamOptions {
@@ -125,15 +124,15 @@ export class HttpUpstream implements Upstream {
     }
   }
 
-  #headOf(request: UpstreamRequest): Uint8Array {
+  #headOf(request: UpstreamRequest): string {
     const { host = "127.0.0.1", port, apiKey } = this.#options;
     const { method, path, body } = request;
     let head = `${method} ${path} HTTP/1.1\r\nhost: ${host}:${port}\r\n`;
     // Values of `Headers` have no line breaks: nobody can smuggle a header in.
-    for (const [name, value] of request.headers) head += `${name}: ${value}\r\n`;
+    request.headers.forEach((value, name) => head += `${name}: ${value}\r\n`);
     if (apiKey !== undefined) head += `authorization: Bearer ${apiKey}\r\n`;
     if (body !== undefined) head += `content-length: ${body.length}\r\n`;
-    return ENCODER.encode(`${head}\r\n`);
+    return `${head}\r\n`;
   }
 
   #takeIdle(): EngineConnection | undefined {
