@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { streamOf } from "../../base/byte_source.ts";
 import { joined } from "../../base/bytes.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { ResponseHead } from "../http1_response.ts";
@@ -182,13 +183,11 @@ interface Exchange {
 async function bodyOf(head: ResponseHead, exchange: Exchange): Promise<UpstreamResponse["body"]> {
   const { lengthBytes } = head;
   if (lengthBytes !== undefined && lengthBytes <= WHOLE_BYTES_MAX) return await wholeBody(exchange);
-  return new ReadableStream({
-    pull: (controller) => passOn(controller, exchange),
-    cancel: () => {
-      exchange.connection.close();
-      exchange.end();
-    },
-  }, { highWaterMark: 0 });
+  const end = (): void => {
+    exchange.connection.close();
+    exchange.end();
+  };
+  return streamOf({ next: () => passOn(exchange, end), cancel: end });
 }
 
 async function wholeBody(exchange: Exchange): Promise<Uint8Array<ArrayBuffer>> {
@@ -202,18 +201,16 @@ async function wholeBody(exchange: Exchange): Promise<Uint8Array<ArrayBuffer>> {
 }
 
 async function passOn(
-  controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
   exchange: Exchange,
-): Promise<void> {
+  breakOff: () => void,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
   try {
     const piece = await nextOf(exchange);
-    if (piece !== undefined) return controller.enqueue(piece);
-    exchange.end();
-    controller.close();
+    if (piece === undefined) exchange.end();
+    return piece;
   } catch (error) {
-    exchange.connection.close();
-    exchange.end();
-    controller.error(error);
+    breakOff();
+    throw error;
   }
 }
 
