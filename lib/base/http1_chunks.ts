@@ -1,5 +1,5 @@
 /**
- * The chunked coding of HTTP/1.1 bodies (RFC 9112, 7.1), both ways. Pure; reading is strict.
+ * Takes the chunked coding off HTTP/1.1 bodies (RFC 9112, 7.1). Pure and strict.
  *
  * @module
  */
@@ -10,6 +10,8 @@ import { HttpFormatError, readHeader, textOf } from "./http1_head.ts";
 const LINE_BYTES_MAX = 4 * 1024;
 // deno-lint-ignore no-control-regex -- control characters are what is kept out
 const SIZE_LINE = /^([0-9A-Fa-f]{1,12})[ \t]*(?:;[\x09\x20-\x7e\x80-\xff]*)?$/;
+/** Digits of a size that is read without a pattern: 256 MiB. */
+const PLAIN_DIGITS_MAX = 7;
 const CR = 13;
 const LF = 10;
 const NOTHING = new Uint8Array(0);
@@ -40,7 +42,7 @@ export class ChunkDecoder {
     let rest = bytes;
     while (rest.length > 0 && this.#state !== "complete") {
       if (this.#state !== "data") {
-        rest = this.#pushLine(rest);
+        rest = this.#pushPlain(rest) ?? this.#pushLine(rest);
         continue;
       }
       const piece = rest.subarray(0, this.#leftBytes);
@@ -50,6 +52,32 @@ export class ChunkDecoder {
       take(piece);
     }
     return rest;
+  }
+
+  /**
+   * Takes a line as nearly all are, an empty one or a size without extensions, straight from the bytes: each
+   * token of a stream has two. Undefined, and nothing taken, when it is another one or not complete.
+   */
+  #pushPlain(bytes: Uint8Array): Uint8Array | undefined {
+    if (this.#pending.length > 0 || this.#state === "trailers") return undefined;
+    let sizeBytes = 0;
+    let at = 0;
+    for (; at < PLAIN_DIGITS_MAX; at += 1) {
+      const digit = hexDigit(bytes[at] ?? CR);
+      if (digit < 0) break;
+      sizeBytes = sizeBytes * 16 + digit;
+    }
+    if (bytes[at] !== CR || bytes[at + 1] !== LF) return undefined;
+    const isEmpty = at === 0;
+    if (isEmpty !== (this.#state === "data end")) return undefined;
+    if (isEmpty) this.#state = "size";
+    else this.#beginChunk(sizeBytes);
+    return bytes.subarray(at + 2);
+  }
+
+  #beginChunk(sizeBytes: number): void {
+    this.#state = sizeBytes === 0 ? "trailers" : "data";
+    this.#leftBytes = sizeBytes === 0 ? LINE_BYTES_MAX : sizeBytes;
   }
 
   /** Takes one line; returns what follows it. */
@@ -85,9 +113,14 @@ export class ChunkDecoder {
     } else {
       const size = SIZE_LINE.exec(line)?.[1];
       if (size === undefined) throw new HttpFormatError("one of its chunks does not tell its size");
-      const sizeBytes = Number.parseInt(size, 16);
-      this.#state = sizeBytes === 0 ? "trailers" : "data";
-      this.#leftBytes = sizeBytes === 0 ? LINE_BYTES_MAX : sizeBytes;
+      this.#beginChunk(Number.parseInt(size, 16));
     }
   }
+}
+
+/** The value of a hexadecimal digit; -1 for anything else. */
+function hexDigit(code: number): number {
+  if (code >= 0x30 && code <= 0x39) return code - 0x30;
+  const lower = code | 0x20;
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
 }

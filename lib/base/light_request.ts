@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { HeaderField } from "./http1_head.ts";
+import { type HeaderField, valuesOf } from "./http1_head.ts";
 import type { RequestHead } from "./http1_request.ts";
 
 /** The host of all URLs: who is asked is told by the Host header, which may hold anything. */
@@ -28,8 +28,10 @@ class LightRequest {
   }
 }
 
-/** Looks up few names among few. */
-class LightHeaders {
+type HeadersReader = Omit<Headers, "append" | "delete" | "set">;
+
+/** Looks up few names among few. Whoever wants all gets them from real `Headers`. */
+class LightHeaders implements HeadersReader {
   readonly #fields: readonly HeaderField[];
 
   constructor(fields: readonly HeaderField[]) {
@@ -49,13 +51,32 @@ class LightHeaders {
     return this.get(name) !== null;
   }
 
-  forEach(take: (value: string, name: string) => void): void {
-    for (const [name, value] of this) take(value, name);
+  getSetCookie(): string[] {
+    return valuesOf(this.#fields, "set-cookie");
   }
 
-  /** Each name once and in order, as `Headers` has it. */
-  [Symbol.iterator](): Iterator<[string, string]> {
-    return new Headers(this.#fields.map(([name, value]) => [name, value]))[Symbol.iterator]();
+  forEach(take: (value: string, name: string, parent: Headers) => void): void {
+    this.#all().forEach(take);
+  }
+
+  keys(): IterableIterator<string> {
+    return this.#all().keys();
+  }
+
+  values(): IterableIterator<string> {
+    return this.#all().values();
+  }
+
+  entries(): IterableIterator<[string, string]> {
+    return this.#all().entries();
+  }
+
+  [Symbol.iterator](): IterableIterator<[string, string]> {
+    return this.entries();
+  }
+
+  #all(): Headers {
+    return new Headers(this.#fields.map(([name, value]) => [name, value]));
   }
 }
 

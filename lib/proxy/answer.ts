@@ -1,6 +1,7 @@
 /** Turns an engine's answer into the client's. */
 import { type ByteSource, sourceOf, streamOf } from "../base/byte_source.ts";
 import { messageOf } from "../base/errors.ts";
+import { WholeResponse } from "../base/whole_response.ts";
 import { type Call, ClientGoneError } from "./call.ts";
 import { DoorError, engineErrorBody, errorResponse, jsonResponse } from "./errors.ts";
 import type { Forwarded } from "./forward.ts";
@@ -24,8 +25,9 @@ export function answerOf(forwarded: Forwarded, call: Call): Response {
   if (body === null || body instanceof Uint8Array) {
     call.onBytes(body?.length ?? 0);
     call.finish("answered", { status });
-    headers["content-length"] = String(body?.length ?? 0);
-    return new Response(body, { status, headers });
+    if (body !== null) return new WholeResponse(body, { status, headers });
+    headers["content-length"] = "0";
+    return new Response(null, { status, headers });
   }
   if (isEventStream(response.headers.get("content-type"))) {
     // Proxies in front of us must not collect events.

@@ -150,7 +150,8 @@ export class ResponseParser {
     const rest = decoder.push(bytes, (piece) => pieces.push(piece));
     if (rest.length > 0) throw tooLong();
     if (decoder.isComplete) this.#body = { kind: "complete" };
-    return joined(pieces);
+    const [only = NOTHING] = pieces;
+    return pieces.length > 1 ? joined(pieces) : only.slice();
   }
 }
 
