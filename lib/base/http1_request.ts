@@ -123,7 +123,7 @@ export class RequestParser {
  *
  * @throws {HttpFormatError} when it is none, or can be read in two ways
  */
-export function readRequestHead(text: string): RequestHead {
+function readRequestHead(text: string): RequestHead {
   // One empty line before a request is forgiven (RFC 9112, 2.2): old clients end bodies with it.
   const lines = (text.startsWith("\r\n") ? text.slice(2) : text).split("\r\n");
   const match = REQUEST_LINE.exec(lines[0] ?? "");

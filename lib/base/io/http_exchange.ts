@@ -12,7 +12,6 @@ import type { RequestHead } from "../http1_request.ts";
 import type { BodySink, DoorEnv, IncomingBody } from "../http_door.ts";
 import { lightRequest } from "../light_request.ts";
 import { WholeResponse } from "../whole_response.ts";
-import { dateLine } from "./http_date.ts";
 
 const log = getLogger(["mesh-llm", "base"]);
 
@@ -279,4 +278,15 @@ export class Exchange implements DoorEnv, IncomingBody {
   #closeLine(): string {
     return this.#mustClose ? "connection: close\r\n" : "";
   }
+}
+
+let date = { unixS: 0, line: "" };
+
+/** The header that tells clients the time (RFC 9110, 6.6.1), made once a second. */
+function dateLine(): string {
+  const unixS = Math.floor(Date.now() / 1000);
+  if (unixS !== date.unixS) {
+    date = { unixS, line: `date: ${new Date(unixS * 1000).toUTCString()}\r\n` };
+  }
+  return date.line;
 }
