@@ -9,12 +9,15 @@
  *
  * @module
  */
+import { getLogger } from "@logtape/logtape";
 import { messageOf } from "../errors.ts";
 import { CONTINUE, headWithBody, PROCESSING, statusLine } from "../http1_answer.ts";
 import { HttpFormatError } from "../http1_head.ts";
 import { type RequestHead, RequestParser, type RequestSink } from "../http1_request.ts";
 import type { HttpLimits } from "./http_server.ts";
 import { type DoorFetch, Exchange, type ExchangeLine } from "./http_exchange.ts";
+
+const log = getLogger(["mesh-llm", "base"]);
 
 /** One read: a whole small request. Large bodies come in many. */
 const READ_BYTES = 16 * 1024;
@@ -84,7 +87,6 @@ export class HttpConnection implements RequestSink, ExchangeLine {
     this.#host = host;
     this.#parser = new RequestParser(this, host.limits);
     this.#seen.sinceMs = performance.now();
-    conn.setNoDelay(true);
   }
 
   /** Requests whose answers are not complete. */
@@ -96,6 +98,7 @@ export class HttpConnection implements RequestSink, ExchangeLine {
   async run(): Promise<void> {
     const buffer = new Uint8Array(READ_BYTES);
     try {
+      this.#conn.setNoDelay(true);
       while (!this.#isClosed) {
         if (this.#reading?.isFull === true) await this.#untilWoken();
         else if (this.#isSliceOver) await this.#letOthers();
@@ -106,8 +109,9 @@ export class HttpConnection implements RequestSink, ExchangeLine {
           else this.#take(buffer.subarray(0, count));
         }
       }
-    } catch {
+    } catch (error) {
       // Reset by the client, or closed by us while it was read.
+      log.debug("A connection ended: {error}", { error: messageOf(error) });
       this.destroy();
     }
   }

@@ -40,7 +40,7 @@ const HTTP_LIMITS: HttpLimits = {
 /** How often connections are looked at for what lasts too long; more often when a limit is shorter. */
 const LOOK_MS = 1_000;
 /** How long to wait when the system has no more room for connections. */
-const ACCEPT_AGAIN_MS = 100;
+const ACCEPT_AGAIN_MS = 1_000;
 /** Port 0 twice: the same free port on both loopback addresses is found at once nearly always. */
 const FREE_PORT_TRIES = 10;
 
