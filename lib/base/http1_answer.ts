@@ -27,6 +27,8 @@ const REASONS: Readonly<Record<number, string>> = {
   504: "Gateway Timeout",
 };
 
+/** Most answers with their heads, and all tokens. */
+const SCRATCH_BYTES = 4 * 1024;
 const CR = 13;
 const LF = 10;
 const ENCODER = new TextEncoder();
@@ -44,22 +46,40 @@ export function statusLine(status: number): string {
 }
 
 /**
+ * Room for bytes that are written before anything else is put there. An array of its own for every piece
+ * would cost more than filling it. What is larger gets one all the same.
+ */
+export function makeScratch(): Uint8Array {
+  return new Uint8Array(SCRATCH_BYTES);
+}
+
+function room(sizeBytes: number, scratch: Uint8Array | undefined): Uint8Array {
+  return scratch === undefined || sizeBytes > scratch.length
+    ? new Uint8Array(sizeBytes)
+    : scratch.subarray(0, sizeBytes);
+}
+
+/**
  * A head, and the body behind it, in one array.
  *
  * @param head one character for each byte, as values of `Headers` are; with the empty line at its end
  */
-export function headWithBody(head: string, body: Uint8Array | undefined): Uint8Array {
-  const bytes = new Uint8Array(head.length + (body?.length ?? 0));
+export function headWithBody(
+  head: string,
+  body: Uint8Array | undefined,
+  scratch?: Uint8Array,
+): Uint8Array {
+  const bytes = room(head.length + (body?.length ?? 0), scratch);
   for (let at = 0; at < head.length; at += 1) bytes[at] = head.charCodeAt(at);
   if (body !== undefined) bytes.set(body, head.length);
   return bytes;
 }
 
 /** A piece of a body as one chunk. An empty piece would end the body: there must be something in it. */
-export function asChunk(piece: Uint8Array): Uint8Array {
+export function asChunk(piece: Uint8Array, scratch?: Uint8Array): Uint8Array {
   const size = piece.length.toString(16);
   const from = size.length + 2;
-  const bytes = new Uint8Array(from + piece.length + 2);
+  const bytes = room(from + piece.length + 2, scratch);
   for (let at = 0; at < size.length; at += 1) bytes[at] = size.charCodeAt(at);
   bytes[from - 2] = CR;
   bytes[from - 1] = LF;

@@ -33,7 +33,7 @@ Deno.test("ChunkDecoder takes off what asChunk() put on, however the bytes are c
   const pieces = fc.array(fc.uint8Array({ minLength: 1, maxLength: 40 }), { maxLength: 6 });
   const cuts = fc.array(fc.nat({ max: 300 }), { maxLength: 12 });
   fc.assert(fc.property(pieces, cuts, fc.uint8Array({ maxLength: 9 }), (parts, at, after) => {
-    const coded = joined([...parts.map(asChunk), LAST_CHUNK, after]);
+    const coded = joined([...parts.map((part) => asChunk(part)), LAST_CHUNK, after]);
     assert.deepEqual(decode(coded, at), { body: joined(parts), rest: after, isComplete: true });
   }));
 });

@@ -11,7 +11,7 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { messageOf } from "../errors.ts";
-import { CONTINUE, headWithBody, PROCESSING, statusLine } from "../http1_answer.ts";
+import { CONTINUE, headWithBody, makeScratch, PROCESSING, statusLine } from "../http1_answer.ts";
 import { HttpFormatError } from "../http1_head.ts";
 import { type RequestHead, RequestParser, type RequestSink } from "../http1_request.ts";
 import type { HttpLimits } from "./http_server.ts";
@@ -76,6 +76,8 @@ export class HttpConnection implements RequestSink, ExchangeLine {
   #sliceBytes = 0;
   /** Counts requests, to tell one wait from the next. */
   #requests = 0;
+  /** Made with the first answer: many connections never get one. */
+  #scratch: Uint8Array | undefined;
   #isWriting = false;
   /** Counts writes, for the same. */
   #writes = 0;
@@ -87,6 +89,10 @@ export class HttpConnection implements RequestSink, ExchangeLine {
     this.#host = host;
     this.#parser = new RequestParser(this, host.limits);
     this.#seen.sinceMs = performance.now();
+  }
+
+  get scratch(): Uint8Array {
+    return this.#scratch ??= makeScratch();
   }
 
   /** Requests whose answers are not complete. */

@@ -27,6 +27,8 @@ export type DoorFetch = (request: Request, env: DoorEnv) => Response | Promise<R
 export interface ExchangeLine {
   /** Resolves when all answers before this one have left; undefined when they have. */
   turnOf(exchange: Exchange): Promise<void> | undefined;
+  /** For what is written next. */
+  readonly scratch: Uint8Array;
   /** Resolves when the system has taken all of it. @throws when the connection is no more */
   write(bytes: Uint8Array): Promise<void>;
   /** Asks the client for the body. */
@@ -229,7 +231,7 @@ export class Exchange implements DoorEnv, IncomingBody {
     const head = `${fields}${this.#closeLine()}\r\n`;
     this.#isHeadSent = true;
     if (body === undefined || body.length <= ONE_WRITE_BYTES_MAX) {
-      return await this.#line.write(headWithBody(head, body));
+      return await this.#line.write(headWithBody(head, body, this.#line.scratch));
     }
     await this.#line.write(headWithBody(head, undefined));
     await this.#line.write(body);
@@ -247,7 +249,7 @@ export class Exchange implements DoorEnv, IncomingBody {
     for (let piece = unsent.piece; piece !== undefined; piece = await source.next()) {
       if (this.#isDone) return;
       if (piece.length === 0) continue;
-      const bytes = isHttp11 ? asChunk(piece) : piece;
+      const bytes = isHttp11 ? asChunk(piece, this.#line.scratch) : piece;
       await this.#line.write(unsent.head === undefined ? bytes : joined([unsent.head, bytes]));
       unsent = NOTHING_UNSENT;
     }

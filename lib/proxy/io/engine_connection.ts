@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { headWithBody } from "../../base/http1_answer.ts";
+import { headWithBody, makeScratch } from "../../base/http1_answer.ts";
 import { type ResponseHead, ResponseParser } from "../http1_response.ts";
 
 /** One read: several events of a stream, or a whole small answer. */
@@ -17,6 +17,7 @@ const NOTHING = new Uint8Array(0);
 export class EngineConnection {
   readonly #conn: Deno.TcpConn;
   readonly #buffer = new Uint8Array(READ_BYTES);
+  readonly #scratch = makeScratch();
   #parser = new ResponseParser();
   /** Bytes of the body that came together with the head. */
   #early: Uint8Array<ArrayBuffer> = NOTHING;
@@ -93,7 +94,7 @@ export class EngineConnection {
     this.#isWriting = true;
     try {
       if (body === undefined || body.length <= ONE_WRITE_BYTES_MAX) {
-        await this.#writeAll(headWithBody(head, body));
+        await this.#writeAll(headWithBody(head, body, this.#scratch));
       } else {
         await this.#writeAll(headWithBody(head, undefined));
         await this.#writeAll(body);
