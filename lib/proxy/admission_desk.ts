@@ -78,12 +78,12 @@ export class AdmissionDesk {
         this.#act(modelId, line, line.machine.handle({ kind: "leave", id }, this.#clock.nowMs()));
         reject(signal.reason);
       };
-      signal.addEventListener("abort", onAbort, { once: true });
       const forget = () => signal.removeEventListener("abort", onAbort);
       line.waiters.set(id, { resolve, reject, forget });
       const nowMs = this.#clock.nowMs();
       this.#act(modelId, line, line.machine.handle({ kind: "slots", count: slots }, nowMs));
       this.#act(modelId, line, line.machine.handle({ kind: "arrive", id }, nowMs));
+      if (line.waiters.has(id)) signal.addEventListener("abort", onAbort, { once: true });
     });
   }
 

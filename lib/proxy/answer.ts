@@ -1,5 +1,7 @@
 /** Turns an engine's answer into the client's. */
+import { type ByteSource, sourceOf, streamOf } from "../base/byte_source.ts";
 import { messageOf } from "../base/errors.ts";
+import { WholeResponse } from "../base/whole_response.ts";
 import { type Call, ClientGoneError } from "./call.ts";
 import { DoorError, engineErrorBody, errorResponse, jsonResponse } from "./errors.ts";
 import type { Forwarded } from "./far_refusal.ts";
@@ -23,8 +25,9 @@ export function answerOf(forwarded: Forwarded, call: Call): Response {
   if (body === null || body instanceof Uint8Array) {
     call.onBytes(body?.length ?? 0);
     call.finish("answered", { status });
-    headers["content-length"] = String(body?.length ?? 0);
-    return new Response(body, { status, headers });
+    if (body !== null) return new WholeResponse(body, { status, headers });
+    headers["content-length"] = "0";
+    return new Response(null, { status, headers });
   }
   if (isEventStream(response.headers.get("content-type"))) {
     // Proxies in front of us must not collect events.
@@ -75,21 +78,28 @@ function relay(
   of: Relay,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   const { call, status } = of;
-  const reader = body.getReader();
-  return new ReadableStream({
-    // Returns nothing to wait for: each piece is passed on by its own promise, and there is one at a
-    // time, since nothing is read before it is asked for.
-    pull: (controller) => passOn(reader, controller, of),
+  const source = sourceOf(body);
+  return streamOf({
+    async next() {
+      // After the last words, or a cancel, there is nothing to say.
+      if (call.isOver) return undefined;
+      try {
+        return await passOn(source, of);
+      } catch (cause) {
+        return call.isOver ? undefined : lastWords(cause, of);
+      }
+    },
     async cancel() {
       call.abort(new ClientGoneError());
       call.finish("client gone", { status });
-      // The abort has broken the source already, or will.
-      await reader.cancel().catch(() => {});
+      try {
+        await source.cancel();
+      } catch {
+        // The abort has broken the source already.
+      }
     },
-  }, { highWaterMark: 0 });
+  });
 }
-
-type Controller = ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
 
 interface Relay {
   readonly call: Call;
@@ -97,40 +107,31 @@ interface Relay {
   readonly tail: SseTail | undefined;
 }
 
-function passOn(
-  reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>,
-  controller: Controller,
-  of: Relay,
-): void {
-  of.call.onWait();
-  reader.read().then((step) => {
-    if (step.done) endWell(controller, of);
-    else {
-      of.call.onBytes(step.value.length);
-      const bytes = of.tail === undefined ? step.value : of.tail.push(step.value);
-      if (bytes.length > 0) controller.enqueue(bytes);
-      else passOn(reader, controller, of);
+async function passOn(
+  source: ByteSource,
+  { call, status, tail }: Relay,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  for (;;) {
+    call.onWait();
+    const piece = await source.next();
+    if (call.isOver) return undefined;
+    if (piece === undefined) {
+      const rest = tail?.finish();
+      call.finish("answered", { status });
+      return rest !== undefined && rest.length > 0 ? rest : undefined;
     }
-  }).catch((cause) => endBroken(cause, controller, of));
+    call.onBytes(piece.length);
+    const bytes = tail === undefined ? piece : tail.push(piece);
+    if (bytes.length > 0) return bytes;
+  }
 }
 
-function endWell(controller: Controller, { call, status, tail }: Relay): void {
-  if (call.isOver) return;
-  const rest = tail?.finish();
-  if (rest !== undefined && rest.length > 0) controller.enqueue(rest);
-  call.finish("answered", { status });
-  controller.close();
-}
-
-function endBroken(cause: unknown, controller: Controller, of: Relay): void {
-  const { call, status, tail } = of;
-  // After a cancel there is nobody left to tell.
-  if (call.isOver) return;
+/** What a stream that broke off ends with: an event that says so, or the break itself. */
+function lastWords(cause: unknown, { call, status, tail }: Relay): Uint8Array<ArrayBuffer> {
   const reason = call.signal.aborted ? call.signal.reason : cause;
   if (reason instanceof ClientGoneError) {
     call.finish("client gone", { status });
-    controller.error(reason);
-    return;
+    throw reason;
   }
   const error = reason instanceof DoorError ? reason : new DoorError(
     "upstream_failed",
@@ -138,11 +139,7 @@ function endBroken(cause: unknown, controller: Controller, of: Relay): void {
     { cause: reason },
   );
   call.finish("broken", { status, code: error.code });
-  if (tail === undefined) {
-    controller.error(error);
-    return;
-  }
+  if (tail === undefined) throw error;
   const isNamed = call.dialect === "anthropic" || call.endpoint.endsWith("/responses");
-  controller.enqueue(tail.fail(errorEvent(error, { dialect: call.dialect, isNamed })));
-  controller.close();
+  return tail.fail(errorEvent(error, { dialect: call.dialect, isNamed }));
 }

@@ -108,9 +108,10 @@ export class BodyReading implements BodySink {
       this.#fail(this.#tooLarge());
       return;
     }
-    this.#arm();
     this.#stop = body.read(this);
     if (this.#isOver) this.#stop();
+    // Most bodies came with their heads and are delivered in this turn: they need no timer.
+    else queueMicrotask(() => this.#arm());
   }
 
   /** What is taken from the budget for this body. */
@@ -199,6 +200,7 @@ export class BodyReading implements BodySink {
   }
 
   #arm(): void {
+    if (this.#isOver) return;
     const { timers, clock } = this.#options;
     this.#cancelTimer = timers.after(Math.max(0, this.#dueMs() - clock.nowMs()), () => {
       if (clock.nowMs() < this.#dueMs()) return this.#arm();

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { WholeResponse } from "../base/whole_response.ts";
 import type { JsonObject, JsonValue } from "../base/json.ts";
 
 /** Whose shapes a client understands. */
@@ -93,14 +94,9 @@ export function jsonResponse(
   body: JsonObject,
   options: { readonly status?: number; readonly headers?: Readonly<Record<string, string>> } = {},
 ): Response {
-  const bytes = new TextEncoder().encode(JSON.stringify(body));
-  return new Response(bytes, {
+  return new WholeResponse(new TextEncoder().encode(JSON.stringify(body)), {
     status: options.status ?? 200,
-    headers: {
-      ...options.headers,
-      "content-type": "application/json",
-      "content-length": String(bytes.length),
-    },
+    headers: { ...options.headers, "content-type": "application/json" },
   });
 }
 

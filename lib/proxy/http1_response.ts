@@ -6,47 +6,39 @@
  */
 
 import { joined } from "../base/bytes.ts";
+import { ChunkDecoder } from "../base/http1_chunks.ts";
+import {
+  hasConnectionOption,
+  HeadCollector,
+  type HeaderField,
+  HttpFormatError,
+  readFraming,
+  readHeaders,
+} from "../base/http1_head.ts";
 
 /** Largest head of an answer; llama-server's has about 300 bytes. */
 const HEAD_BYTES_MAX = 32 * 1024;
-/** Most headers of an answer. */
-const HEADERS_MAX = 128;
-/** Largest line that tells a chunk's size, extensions included; and all trailers together. */
-const CHUNK_LINE_BYTES_MAX = 4 * 1024;
 /** Informational answers (1xx) before the real one. */
 const INTERIM_MAX = 16;
 
-const STATUS_LINE = /^HTTP\/1\.([01]) (\d{3})(?: [^\r\n\0]*)?$/;
-const HEADER_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*?)[ \t]*$/;
-const CHUNK_LINE = /^([0-9A-Fa-f]{1,12})[ \t]*(?:;[^\r\n\0]*)?$/;
-const LENGTH = /^\d{1,15}$/;
-const CR = 13;
-const LF = 10;
-
-/** The bytes are no answer that could be understood. */
-export class HttpFormatError extends SyntaxError {
-  override readonly name = "HttpFormatError";
-}
+// deno-lint-ignore no-control-regex -- control characters are what is kept out
+const STATUS_LINE = /^HTTP\/1\.([01]) (\d{3})(?: [\x09\x20-\x7e\x80-\xff]*)?$/;
+const NOTHING = new Uint8Array(0);
 
 /** The beginning of an answer. */
 export interface ResponseHead {
   readonly status: number;
   /** Names in lower case, in the order in which they came. */
-  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly headers: readonly HeaderField[];
   /** Length of the body where it is known beforehand. */
   readonly lengthBytes: number | undefined;
 }
 
 type BodyState =
-  | { kind: "length"; leftBytes: number }
-  | { kind: "close" }
-  | { kind: "chunk-line" }
-  | { kind: "chunk-data"; leftBytes: number }
-  | { kind: "chunk-end" }
-  | { kind: "trailers"; leftBytes: number }
-  | { kind: "complete" };
-
-const LATIN1 = new TextDecoder("latin1");
+  | { readonly kind: "length"; leftBytes: number }
+  | { readonly kind: "close" }
+  | { readonly kind: "chunks"; readonly decoder: ChunkDecoder }
+  | { readonly kind: "complete" };
 
 /** Feeds on bytes; one parser for one answer. */
 export class ResponseParser {
@@ -54,8 +46,7 @@ export class ResponseParser {
   #head: ResponseHead | undefined;
   #mayKeep = false;
   #interims = 0;
-  /** Bytes of the head, or of a line of the chunked coding, that are not complete yet. */
-  #pending: Uint8Array = new Uint8Array(0);
+  readonly #collector = new HeadCollector(HEAD_BYTES_MAX);
   #body: BodyState = { kind: "complete" };
 
   /** @param options.hasBody false for the answer to HEAD, which has headers only. @default {true} */
@@ -87,7 +78,7 @@ export class ResponseParser {
     let rest = bytes;
     while (this.#head === undefined) {
       const after = this.#pushHead(rest);
-      if (after === undefined) return new Uint8Array(0);
+      if (after === undefined) return NOTHING;
       rest = after;
     }
     return this.#pushBody(rest);
@@ -100,158 +91,70 @@ export class ResponseParser {
    */
   end(): void {
     if (this.#body.kind === "close") this.#body = { kind: "complete" };
-    if (!this.isComplete) throw new HttpFormatError("The answer ended too early");
+    if (!this.isComplete) throw new HttpFormatError("it ended too early");
   }
 
   /** Returns what follows the head, or undefined while it is not complete. */
   #pushHead(bytes: Uint8Array): Uint8Array | undefined {
-    const all = this.#pending.length === 0 ? bytes : joined([this.#pending, bytes]);
-    const end = findHeadEnd(all);
-    if (end > HEAD_BYTES_MAX || (end < 0 && all.length > HEAD_BYTES_MAX)) {
-      throw new HttpFormatError(`The head of the answer is larger than ${HEAD_BYTES_MAX} bytes`);
-    }
-    if (end < 0) {
-      this.#pending = all.slice();
-      return undefined;
-    }
-    this.#pending = new Uint8Array(0);
-    this.#takeHead(LATIN1.decode(all.subarray(0, end - 4)));
-    return all.subarray(end);
+    const cut = this.#collector.push(bytes);
+    if (cut !== undefined) this.#takeHead(cut.text);
+    return cut?.rest;
   }
 
   #takeHead(text: string): void {
-    const [first = "", ...lines] = text.split("\r\n");
-    const match = STATUS_LINE.exec(first);
-    if (match === null) throw new HttpFormatError("The answer does not begin like HTTP/1.1");
+    const lines = text.split("\r\n");
+    const match = STATUS_LINE.exec(lines[0] ?? "");
+    if (match === null) throw new HttpFormatError("it does not begin like HTTP/1.1");
     const status = Number(match[2]);
     const headers = readHeaders(lines);
     if (status < 200) {
       this.#interims += 1;
       if (this.#interims > INTERIM_MAX || status === 101) {
-        throw new HttpFormatError(`The answer has a status that was not asked for: ${status}`);
+        throw new HttpFormatError(`it has a status that was not asked for: ${status}`);
       }
       return;
     }
-    const lengthBytes = readLength(headers);
-    this.#body = this.#bodyOf(status, headers, lengthBytes);
-    const connection = valuesOf(headers, "connection").join(",").toLowerCase();
+    const { lengthBytes, isChunked } = readFraming(headers);
+    const hasBody = this.#hasBody && status !== 204 && status !== 304;
+    // RFC 9112, 6.3.
+    if (isChunked) this.#body = { kind: "chunks", decoder: new ChunkDecoder() };
+    else if (lengthBytes === undefined) this.#body = { kind: "close" };
+    else if (lengthBytes > 0) this.#body = { kind: "length", leftBytes: lengthBytes };
+    if (!hasBody) this.#body = { kind: "complete" };
     this.#mayKeep = match[1] === "1" && this.#body.kind !== "close" &&
-      !connection.includes("close");
+      !hasConnectionOption(headers, "close");
     this.#head = { status, headers, lengthBytes };
   }
 
-  /** RFC 9112, 6.3. */
-  #bodyOf(
-    status: number,
-    headers: ResponseHead["headers"],
-    lengthBytes: number | undefined,
-  ): BodyState {
-    if (!this.#hasBody || status === 204 || status === 304) return { kind: "complete" };
-    const codings = valuesOf(headers, "transfer-encoding").join(",").toLowerCase().trim();
-    if (codings !== "") {
-      if (codings !== "chunked" || lengthBytes !== undefined) {
-        throw new HttpFormatError(
-          "The length of the answer is told in a way that is not understood",
-        );
-      }
-      return { kind: "chunk-line" };
-    }
-    if (lengthBytes === undefined) return { kind: "close" };
-    return lengthBytes === 0 ? { kind: "complete" } : { kind: "length", leftBytes: lengthBytes };
-  }
-
   #pushBody(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+    if (bytes.length === 0) return NOTHING;
+    const body = this.#body;
+    switch (body.kind) {
+      case "close":
+        return bytes.slice();
+      case "length": {
+        body.leftBytes -= bytes.length;
+        if (body.leftBytes < 0) throw tooLong();
+        if (body.leftBytes === 0) this.#body = { kind: "complete" };
+        return bytes.slice();
+      }
+      case "chunks":
+        return this.#pushChunks(bytes, body.decoder);
+      case "complete":
+        throw tooLong();
+    }
+  }
+
+  #pushChunks(bytes: Uint8Array, decoder: ChunkDecoder): Uint8Array<ArrayBuffer> {
     const pieces: Uint8Array[] = [];
-    let rest = bytes;
-    while (rest.length > 0) {
-      const body = this.#body;
-      if (body.kind === "complete") throw new HttpFormatError("The answer has bytes after its end");
-      if (body.kind === "close") {
-        pieces.push(rest);
-        break;
-      }
-      if (body.kind === "length" || body.kind === "chunk-data") {
-        const piece = rest.subarray(0, body.leftBytes);
-        pieces.push(piece);
-        body.leftBytes -= piece.length;
-        rest = rest.subarray(piece.length);
-        if (body.leftBytes === 0) {
-          this.#body = { kind: body.kind === "length" ? "complete" : "chunk-end" };
-        }
-      } else rest = this.#pushLine(rest, body);
-    }
-    const only = pieces[0];
-    return only !== undefined && pieces.length === 1 ? only.slice() : joined(pieces);
-  }
-
-  /** Takes one line of the chunked coding; returns what follows it. */
-  #pushLine(bytes: Uint8Array, body: BodyState): Uint8Array {
-    const end = bytes.indexOf(LF);
-    const line = end < 0 ? bytes : bytes.subarray(0, end + 1);
-    if (this.#pending.length + line.length > CHUNK_LINE_BYTES_MAX) {
-      throw new HttpFormatError("A line between the pieces of the answer is too long");
-    }
-    const whole = this.#pending.length === 0 ? line : joined([this.#pending, line]);
-    if (end < 0) {
-      this.#pending = whole.slice();
-      return new Uint8Array(0);
-    }
-    this.#pending = new Uint8Array(0);
-    if (whole.at(-2) !== CR) throw new HttpFormatError("A line of the answer has no proper end");
-    this.#takeLine(LATIN1.decode(whole.subarray(0, -2)), body);
-    return bytes.subarray(end + 1);
-  }
-
-  #takeLine(line: string, body: BodyState): void {
-    if (body.kind === "chunk-end") {
-      if (line !== "") throw new HttpFormatError("A piece of the answer is longer than it said");
-      this.#body = { kind: "chunk-line" };
-    } else if (body.kind === "trailers") {
-      // What trailers say concerns nobody here; they are only bounded.
-      const leftBytes = body.leftBytes - line.length - 2;
-      if (leftBytes < 0) throw new HttpFormatError("The answer has too many trailers");
-      this.#body = line === "" ? { kind: "complete" } : { kind: "trailers", leftBytes };
-    } else {
-      const size = CHUNK_LINE.exec(line)?.[1];
-      if (size === undefined) {
-        throw new HttpFormatError("A piece of the answer does not tell its size");
-      }
-      const leftBytes = Number.parseInt(size, 16);
-      this.#body = leftBytes === 0
-        ? { kind: "trailers", leftBytes: CHUNK_LINE_BYTES_MAX }
-        : { kind: "chunk-data", leftBytes };
-    }
+    const rest = decoder.push(bytes, (piece) => pieces.push(piece));
+    if (rest.length > 0) throw tooLong();
+    if (decoder.isComplete) this.#body = { kind: "complete" };
+    const [only = NOTHING] = pieces;
+    return pieces.length > 1 ? joined(pieces) : only.slice();
   }
 }
 
-function findHeadEnd(bytes: Uint8Array): number {
-  for (let at = bytes.indexOf(LF); at >= 0; at = bytes.indexOf(LF, at + 1)) {
-    if (bytes[at - 1] === CR && bytes[at - 2] === LF && bytes[at - 3] === CR) return at + 1;
-  }
-  return -1;
-}
-
-function readHeaders(lines: readonly string[]): [string, string][] {
-  if (lines.length > HEADERS_MAX) {
-    throw new HttpFormatError(`The answer has more than ${HEADERS_MAX} headers`);
-  }
-  return lines.map((line) => {
-    const match = HEADER_LINE.exec(line);
-    if (match === null) throw new HttpFormatError("The answer has a header that is none");
-    return [(match[1] ?? "").toLowerCase(), match[2] ?? ""];
-  });
-}
-
-function readLength(headers: ResponseHead["headers"]): number | undefined {
-  const values = new Set(valuesOf(headers, "content-length"));
-  const [value] = values;
-  if (value === undefined) return undefined;
-  if (values.size > 1 || !LENGTH.test(value)) {
-    throw new HttpFormatError("The length of the answer is told in a way that is not understood");
-  }
-  return Number(value);
-}
-
-function valuesOf(headers: ResponseHead["headers"], wanted: string): string[] {
-  return headers.filter(([name]) => name === wanted).map(([, value]) => value);
+function tooLong(): HttpFormatError {
+  return new HttpFormatError("it has bytes after its end");
 }

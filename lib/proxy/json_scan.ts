@@ -80,7 +80,7 @@ export class JsonScanner {
   #offset = 0;
   #fault: ScanFault | undefined;
   /** One entry per open container: 1 for an object, 0 for an array. */
-  readonly #stack = new Uint8Array(JSON_DEPTH_MAX);
+  readonly #stack: (0 | 1)[] = [];
   #depth = 0;
   #isRootObject = false;
   #isKey = false;

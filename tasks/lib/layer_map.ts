@@ -65,7 +65,6 @@ const PACKAGE_RULES: Readonly<Record<string, PackageRule>> = {
   "@optique/run": { rooms: ["cli"] },
   "cli-progress": { rooms: ["cli"] },
   "hono": { rooms: ["proxy", "api", "node", "cli"], ioRooms: ["base"] },
-  "@hono/node-server": { rooms: ["cli"], ioRooms: ["base", "proxy", "api", "node"] },
   "prom-client": { rooms: ["proxy", "api", "node", "cli"] },
   "jose": { rooms: [], ioRooms: ["mesh"] },
   "@peculiar/x509": { rooms: [], ioRooms: ["mesh"] },

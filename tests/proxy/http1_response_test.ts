@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { joined } from "~/base/bytes.ts";
-import { HttpFormatError, ResponseParser } from "~/proxy/http1_response.ts";
+import { HttpFormatError } from "~/base/http1_head.ts";
+import { ResponseParser } from "~/proxy/http1_response.ts";
 
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder();

@@ -1,64 +1,75 @@
 /**
- * One request and its answer on a connection of `http_server.ts`.
- *
- * The difficulty is to know whether the client is still there. Its FIN means either "I have said all
- * I wanted" (`nc`, scripts that shut down their sending half) or "I am gone" (an aborted `fetch`). Only
- * writing tells: a client that is gone answers with RST. While there is nothing to write yet, the
- * informational answer 102 (RFC 2518, 10.1; clients skip it) is written now and then as a probe.
+ * One request and its answer on a connection of `http_connection.ts`.
  *
  * @module
  */
-import type http from "node:http";
 import { getLogger } from "@logtape/logtape";
+import { type ByteSource, sourceOf } from "../byte_source.ts";
+import { joined } from "../bytes.ts";
 import { messageOf } from "../errors.ts";
+import { asChunk, headWithBody, LAST_CHUNK, statusLine } from "../http1_answer.ts";
+import type { RequestHead } from "../http1_request.ts";
 import type { BodySink, DoorEnv, IncomingBody } from "../http_door.ts";
-import type { HttpLimits } from "./http_server.ts";
+import { lightRequest } from "../light_request.ts";
+import { WholeResponse } from "../whole_response.ts";
 
 const log = getLogger(["mesh-llm", "base"]);
 
-/** First probes after a FIN: quick, since most FINs are clients that left. */
-const PROBE_QUICK_MS = 100;
-const PROBE_QUICK_COUNT = 5;
-/** Later probes: whoever survived the first ones most likely waits for its answer. */
-const PROBE_SLOW_MS = 1_000;
-/** Time that a body may take of the thread in a row: half of what others may be held up. */
-const BODY_SLICE_MS = 5;
-/** The same in bytes, as reading them takes time too: some 5 ms. */
-const BODY_SLICE_BYTES = 1024 * 1024;
+/** Bodies up to this size leave in one write with the head. */
+const ONE_WRITE_BYTES_MAX = 64 * 1024;
+/** Headers of one connection: the server says them itself. */
+const OWN_HEADERS = new Set(["transfer-encoding", "keep-alive", "date"]);
 
-type Fetch = (request: Request, env: DoorEnv) => Response | Promise<Response>;
+/** The app behind a server. */
+export type DoorFetch = (request: Request, env: DoorEnv) => Response | Promise<Response>;
+
+/** What an exchange needs of its connection. */
+export interface ExchangeLine {
+  /** Resolves when all answers before this one have left; undefined when they have. */
+  turnOf(exchange: Exchange): Promise<void> | undefined;
+  /** For what is written next. */
+  readonly scratch: Uint8Array;
+  /** Resolves when the system has taken all of it. @throws when the connection is no more */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Asks the client for the body. */
+  askForBody(exchange: Exchange): void;
+  /** What is read of the body has somewhere to go. */
+  readOn(): void;
+  /** The answer has left. */
+  onAnswered(exchange: Exchange): void;
+  /** Ends the connection at once. */
+  destroy(): void;
+}
+
+/** The first piece of a stream, and the head if it has not left yet. */
+interface Unsent {
+  readonly piece: Uint8Array | undefined;
+  readonly head: Uint8Array | undefined;
+}
+
+const NOTHING_UNSENT: Unsent = { piece: undefined, head: undefined };
 
 /** Owns the sending of one answer and everything that can go wrong with it. */
 export class Exchange implements DoorEnv, IncomingBody {
-  /** Tells the request listener that there is nothing left to send. */
-  static readonly sent: Response = new Response(null, {
-    headers: { "x-hono-already-sent": "true" },
-  });
-
-  /** Called once, when the answer is complete or can no longer be sent. */
-  onDone: () => void = () => {};
-  readonly #incoming: http.IncomingMessage;
-  readonly #outgoing: http.ServerResponse;
-  readonly #limits: HttpLimits;
+  readonly head: RequestHead;
+  readonly #line: ExchangeLine;
   #gone: AbortController | undefined;
   #sink: BodySink | undefined;
+  /** What came of the body before somebody asked for it: one read's worth. */
+  #early: Uint8Array[] = [];
+  #isThrownAway = false;
+  #isBodyComplete = false;
   #bodyError: Error | undefined;
-  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
-  #probe: ReturnType<typeof setTimeout> | undefined;
-  #sliceMs = 0;
-  #sliceBytes = 0;
+  #cancelAnswer: (() => unknown) | undefined;
   #isHeadSent = false;
   #isDone = false;
   #isGone = false;
-  #mustClose = false;
+  #mustClose: boolean;
 
-  constructor(incoming: http.IncomingMessage, outgoing: http.ServerResponse, limits: HttpLimits) {
-    this.#incoming = incoming;
-    this.#outgoing = outgoing;
-    this.#limits = limits;
-    incoming.on("error", () => {});
-    outgoing.on("error", () => {});
-    outgoing.once("close", () => this.#finish());
+  constructor(head: RequestHead, line: ExchangeLine) {
+    this.head = head;
+    this.#line = line;
+    this.#mustClose = !head.mayKeepConnection;
   }
 
   get clientGone(): AbortSignal {
@@ -74,40 +85,63 @@ export class Exchange implements DoorEnv, IncomingBody {
   }
 
   get declaredBytes(): number | undefined {
-    const header = this.#incoming.headers["content-length"];
-    return header === undefined ? undefined : Number(header);
+    return this.head.lengthBytes;
   }
 
-  /** True while bytes of the body are still to come. */
-  get isBodyOpen(): boolean {
-    return !this.#incoming.complete && !this.#isDone;
+  /** True while the connection must not be read: what comes would have nowhere to go. */
+  get isFull(): boolean {
+    return this.#early.length > 0;
+  }
+
+  /** True once a part of the answer left. */
+  get isHeadSent(): boolean {
+    return this.#isHeadSent;
+  }
+
+  /** True when no request may follow on the connection. */
+  get mustClose(): boolean {
+    return this.#mustClose;
   }
 
   read(sink: BodySink): () => void {
-    if (this.#bodyError !== undefined) {
-      sink.fail(this.#bodyError);
-      return () => {};
-    }
     this.#sink = sink;
-    const onData = (bytes: Uint8Array) => this.#takeChunk(bytes);
-    const onEnd = () => this.#endBody();
-    this.#incoming.on("data", onData);
-    this.#incoming.once("end", onEnd);
-    if (this.#incoming.headers.expect !== undefined) this.#outgoing.writeContinue();
+    if (this.#early.length === 0 && !this.#isBodyComplete && this.head.expectsContinue) {
+      this.#line.askForBody(this);
+    }
+    // Later: whoever reads has not got the function yet by which to stop.
+    queueMicrotask(() => this.#deliverEarly());
     return () => {
       this.#sink = undefined;
-      this.#incoming.off("data", onData);
-      this.#incoming.off("end", onEnd);
+      this.throwBodyAway();
     };
+  }
+
+  /** A part of the body came; valid during the call only. */
+  onBody(bytes: Uint8Array): void {
+    if (this.#isThrownAway) return;
+    const piece = bytes.slice();
+    if (this.#sink === undefined || this.#early.length > 0) this.#early.push(piece);
+    else this.#sink.chunk(piece);
+  }
+
+  /** The body is complete. */
+  onBodyEnd(): void {
+    this.#isBodyComplete = true;
+    if (this.#early.length === 0) this.#settleBody();
   }
 
   /** The body will not be complete. */
   failBody(cause: Error): void {
     this.#bodyError = cause;
     this.#mustClose = true;
-    const sink = this.#sink;
-    this.#sink = undefined;
-    sink?.fail(cause);
+    if (this.#early.length === 0) this.#settleBody();
+  }
+
+  /** Nobody wants the rest of the body. */
+  throwBodyAway(): void {
+    this.#isThrownAway = true;
+    this.#early = [];
+    this.#line.readOn();
   }
 
   /** The connection is not to be used again after this answer. */
@@ -115,159 +149,146 @@ export class Exchange implements DoorEnv, IncomingBody {
     this.#mustClose = true;
   }
 
-  /** The client sent FIN: it may be gone. */
-  onHalfClosed(): void {
-    this.#mustClose = true;
-    // Everything that was sent has been parsed by now: what is missing will not come.
-    if (this.isBodyOpen) this.failBody(new Error("The client ended its body too early"));
-    if (this.#incoming.httpVersion !== "1.1" || this.#probe !== undefined) return;
-    this.#probeLater(0);
-  }
-
-  /** The connection ended. */
+  /** The connection ended before the answer was complete. */
   onClosed(): void {
-    this.#finish();
+    if (this.#isDone) return;
+    this.#isDone = true;
+    this.#isGone = true;
+    if (!this.#isBodyComplete) this.failBody(new Error("The client closed the connection"));
+    this.#gone?.abort();
+    void this.#cancelAnswer?.();
   }
 
   /** Runs the app and sends what it returns; never rejects. */
-  async answer(request: Request, fetch: Fetch): Promise<Response> {
+  async answer(fetch: DoorFetch): Promise<void> {
     try {
-      await this.#send(await fetch(request, this));
+      const response = this.head.expectsUnknown
+        ? new Response(null, { status: 417 })
+        : await fetch(lightRequest(this.head), this);
+      const turn = this.#line.turnOf(this);
+      if (turn !== undefined) await turn;
+      if (this.#isDone) return await response.body?.cancel();
+      await this.#send(response);
+      if (this.#isDone) return;
+      this.#isDone = true;
+      this.#line.onAnswered(this);
     } catch (error) {
+      if (this.#isDone) return;
       // The app answers its own errors: what arrives here is a broken stream or a defect, and
       // cutting the connection is the one way left to tell.
       log.debug("Cut a connection: {error}", { error: messageOf(error) });
-      this.#outgoing.destroy();
+      this.#line.destroy();
     }
-    return Exchange.sent;
+  }
+
+  #deliverEarly(): void {
+    const early = this.#early;
+    if (early.length > 0) {
+      this.#early = [];
+      for (const piece of early) this.#sink?.chunk(piece);
+      this.#line.readOn();
+    }
+    this.#settleBody();
+  }
+
+  /** Tells the reader the end, good or bad, once. */
+  #settleBody(): void {
+    const sink = this.#sink;
+    if (sink === undefined || (this.#bodyError === undefined && !this.#isBodyComplete)) return;
+    this.#sink = undefined;
+    if (this.#bodyError === undefined) sink.end();
+    else sink.fail(this.#bodyError);
   }
 
   async #send(response: Response): Promise<void> {
-    const { headers, status } = response;
-    if (this.#isDone) return await response.body?.cancel();
-    const head: Record<string, string> = {};
-    for (const [name, value] of headers) head[name] = value;
-    if (this.#mustClose) head["connection"] ??= "close";
-    const mayHaveBody = this.#incoming.method !== "HEAD" && status !== 204 && status !== 304;
-    if (mayHaveBody && head["content-length"] !== undefined) {
-      // Asking for `body` would make a stream of it first.
-      const bytes = new Uint8Array(await response.arrayBuffer());
-      this.#sendWhole(status, head, bytes);
-    } else if (mayHaveBody && response.body !== null) {
-      this.#outgoing.writeHead(status, head);
-      await this.#stream(response.body);
-    } else {
+    const { status } = response;
+    const mayHaveBody = this.head.method !== "HEAD" && status !== 204 && status !== 304;
+    let fields = statusLine(status) + dateLine();
+    let hasLength = false;
+    response.headers.forEach((value, name) => {
+      if (OWN_HEADERS.has(name)) return;
+      if (name === "connection") {
+        this.#mustClose ||= value.toLowerCase() === "close";
+        return;
+      }
+      if (name === "content-length") hasLength = true;
+      fields += `${name}: ${value}\r\n`;
+    });
+    if (!mayHaveBody) {
       await response.body?.cancel();
-      if (mayHaveBody) head["content-length"] = "0";
-      this.#sendWhole(status, head, undefined);
-    }
-    this.#linger();
+      await this.#sendWhole(fields, undefined);
+    } else if (hasLength) {
+      // Asking for `body` would make a stream of it first.
+      const isAtHand = response instanceof WholeResponse;
+      const bytes = isAtHand ? response.whole : new Uint8Array(await response.arrayBuffer());
+      await this.#sendWhole(fields, bytes);
+    } else if (response.body === null) {
+      await this.#sendWhole(`${fields}content-length: 0\r\n`, undefined);
+    } else await this.#stream(fields, response.body);
   }
 
-  #sendWhole(
-    status: number,
-    head: Record<string, string>,
-    bytes: Uint8Array<ArrayBuffer> | undefined,
-  ): void {
-    this.#outgoing.writeHead(status, head);
+  async #sendWhole(fields: string, body: Uint8Array | undefined): Promise<void> {
+    const head = `${fields}${this.#closeLine()}\r\n`;
     this.#isHeadSent = true;
-    this.#outgoing.end(bytes);
+    if (body === undefined || body.length <= ONE_WRITE_BYTES_MAX) {
+      return await this.#line.write(headWithBody(head, body, this.#line.scratch));
+    }
+    await this.#line.write(headWithBody(head, undefined));
+    await this.#line.write(body);
   }
 
-  async #stream(body: ReadableStream<Uint8Array>): Promise<void> {
-    const outgoing = this.#outgoing;
-    const reader = body.getReader();
-    this.#reader = reader;
-    // Head and first bytes go out together when these are at hand, and the head alone otherwise.
+  async #stream(fields: string, body: ReadableStream<Uint8Array>): Promise<void> {
+    const source = sourceOf(body);
+    this.#cancelAnswer = () => Promise.resolve(source.cancel()).catch(() => {});
+    const { isHttp11 } = this.head;
+    // The end of the connection is the end of a body without length.
+    if (!isHttp11) this.#mustClose = true;
+    const coding = isHttp11 ? "transfer-encoding: chunked\r\n" : "";
+    const head = headWithBody(`${fields}${coding}${this.#closeLine()}\r\n`, undefined);
+    let unsent = await this.#firstPiece(head, source);
+    for (let piece = unsent.piece; piece !== undefined; piece = await source.next()) {
+      if (this.#isDone) return;
+      if (piece.length === 0) continue;
+      const bytes = isHttp11 ? asChunk(piece, this.#line.scratch) : piece;
+      await this.#line.write(unsent.head === undefined ? bytes : joined([unsent.head, bytes]));
+      unsent = NOTHING_UNSENT;
+    }
+    this.#cancelAnswer = undefined;
+    const end = isHttp11 ? LAST_CHUNK : new Uint8Array(0);
+    if (!this.#isDone) await this.#line.write(joined([unsent.head ?? new Uint8Array(0), end]));
+  }
+
+  /** Waits for the first piece. The head goes out with it when it is at hand, and before it otherwise. */
+  async #firstPiece(head: Uint8Array, source: ByteSource): Promise<Unsent> {
+    let sending: Promise<void> | undefined;
     const flush = setImmediate(() => {
       this.#isHeadSent = true;
-      if (!outgoing.destroyed) outgoing.flushHeaders();
+      sending = this.#line.write(head);
+      // When that fails the connection is no more, and then the source is cancelled.
+      sending.catch(() => {});
     });
     try {
-      for (let step = await reader.read(); !step.done; step = await reader.read()) {
-        if (this.#isDone) return;
-        if (!this.#isHeadSent) clearImmediate(flush);
-        this.#isHeadSent = true;
-        if (!outgoing.write(step.value)) await this.#drained();
-      }
-      if (!this.#isDone) outgoing.end();
+      const piece = await source.next();
+      if (sending !== undefined) await sending;
+      return { piece, head: sending === undefined ? head : undefined };
     } finally {
       clearImmediate(flush);
-      if (this.#isDone) await reader.cancel().catch(() => {});
-      this.#reader = undefined;
+      this.#isHeadSent = true;
     }
   }
 
-  /** Waits until the client took what was written, or cuts a client that takes nothing for long. */
-  #drained(): Promise<void> {
-    const outgoing = this.#outgoing;
-    return new Promise((resolve) => {
-      const stalled = setTimeout(() => outgoing.destroy(), this.#limits.stalledReaderMs);
-      const settle = () => {
-        clearTimeout(stalled);
-        outgoing.off("drain", settle);
-        outgoing.off("close", settle);
-        resolve();
-      };
-      outgoing.on("drain", settle);
-      outgoing.on("close", settle);
-    });
+  #closeLine(): string {
+    return this.#mustClose ? "connection: close\r\n" : "";
   }
+}
 
-  /** Throws the unread rest of the body away for a while, so that the client reads its answer. */
-  #linger(): void {
-    const incoming = this.#incoming;
-    if (incoming.complete || incoming.destroyed) return;
-    const { socket } = incoming;
-    const cut = setTimeout(() => socket.destroy(), this.#limits.lingerMs);
-    const settle = () => clearTimeout(cut);
-    incoming.once("end", settle);
-    socket.once("close", settle);
-    incoming.resume();
-  }
+let date = { unixS: 0, line: "" };
 
-  /**
-   * Hands over a piece of the body. The runtime reads on as long as there is something to read, and lets
-   * nothing else run meanwhile: a body of 64 MiB from this machine held up everybody for seconds.
-   */
-  #takeChunk(bytes: Uint8Array): void {
-    const startMs = performance.now();
-    this.#sink?.chunk(bytes);
-    this.#sliceMs += performance.now() - startMs;
-    this.#sliceBytes += bytes.length;
-    if (this.#sliceMs < BODY_SLICE_MS && this.#sliceBytes < BODY_SLICE_BYTES) return;
-    this.#sliceMs = 0;
-    this.#sliceBytes = 0;
-    const incoming = this.#incoming;
-    incoming.pause();
-    setTimeout(() => incoming.resume(), 0);
+/** The header that tells clients the time (RFC 9110, 6.6.1), made once a second. */
+function dateLine(): string {
+  const unixS = Math.floor(Date.now() / 1000);
+  if (unixS !== date.unixS) {
+    date = { unixS, line: `date: ${new Date(unixS * 1000).toUTCString()}\r\n` };
   }
-
-  #endBody(): void {
-    const sink = this.#sink;
-    this.#sink = undefined;
-    sink?.end();
-  }
-
-  #probeLater(count: number): void {
-    const delayMs = count < PROBE_QUICK_COUNT ? PROBE_QUICK_MS : PROBE_SLOW_MS;
-    this.#probe = setTimeout(() => {
-      const outgoing = this.#outgoing;
-      if (this.#isHeadSent || this.#isDone || outgoing.destroyed) return;
-      if (outgoing.socket !== null) outgoing.writeProcessing();
-      this.#probeLater(count + 1);
-    }, delayMs);
-  }
-
-  #finish(): void {
-    if (this.#isDone) return;
-    this.#isDone = true;
-    clearTimeout(this.#probe);
-    this.onDone();
-    if (this.#sink !== undefined) this.failBody(new Error("The client closed the connection"));
-    if (this.#outgoing.writableFinished) return;
-    this.#isGone = true;
-    this.#gone?.abort();
-    void this.#reader?.cancel().catch(() => {});
-  }
+  return date.line;
 }

@@ -1,25 +1,19 @@
 /**
- * The HTTP/1.1 server under both doors: `node:http` with a Hono app behind it.
- *
- * `node:http` rather than `Deno.serve`, because the latter drops clients that close their sending half
- * after the request, has no limit on slow headers, and cannot tell a client that is gone from one that
- * got its answer.
+ * The HTTP/1.1 server under both doors, over `Deno.listen`; see docs/decisions/002-http-server.md for why it is
+ * our own.
  *
  * @module
  */
-import http from "node:http";
-import type { AddressInfo, Socket } from "node:net";
-import { getRequestListener, type HttpBindings } from "@hono/node-server";
 import { getLogger } from "@logtape/logtape";
 import { messageOf, UserError } from "../errors.ts";
 import type { DoorEnv } from "../http_door.ts";
-import { Exchange } from "./http_exchange.ts";
+import { type ConnectionHost, HttpConnection } from "./http_connection.ts";
 
 const log = getLogger(["mesh-llm", "base"]);
 
 /** Bounds of the server; each wait and each count has one. */
 export interface HttpLimits {
-  /** Size of a request's head. 32 KiB: twice Node's default; long cookies of localhost pages fit. */
+  /** Size of a request's head. 32 KiB: long cookies of localhost pages fit. */
   readonly headBytesMax: number;
   /** Time for a request's head to arrive, from its first byte. */
   readonly headMs: number;
@@ -43,17 +37,10 @@ const HTTP_LIMITS: HttpLimits = {
   lingerMs: 5_000,
 };
 
-/**
- * Requests on one connection whose answers are not complete. Who sends thousands and reads nothing would
- * fill the memory: 350 KB of requests for the page cost 480 MB. Few clients pipeline at all.
- */
-const PIPELINED_MAX = 32;
-/** How often connections are looked at for slow heads. */
-const HEAD_CHECK_MS = 1_000;
-/** How long a client that sent rubbish may take to read its 400. */
-const REFUSAL_MS = 1_000;
-/** How long cut connections may take to be gone: Deno 2.4 does not tell of them, and would wait for ever. */
-const CUT_MS = 1_000;
+/** How often connections are looked at for what lasts too long; more often when a limit is shorter. */
+const LOOK_MS = 1_000;
+/** How long to wait when the system has no more room for connections. */
+const ACCEPT_AGAIN_MS = 1_000;
 /** Port 0 twice: the same free port on both loopback addresses is found at once nearly always. */
 const FREE_PORT_TRIES = 10;
 
@@ -101,18 +88,27 @@ export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
   return server;
 }
 
-class DoorServer implements HttpServer {
+class DoorServer implements HttpServer, ConnectionHost {
+  readonly limits: HttpLimits;
+  readonly fetch: ServeOptions["fetch"];
   readonly #options: ServeOptions;
-  readonly #limits: HttpLimits;
-  readonly #servers: http.Server[] = [];
-  readonly #connections = new Map<Socket, Set<Exchange>>();
-  #isClosing = false;
+  readonly #lookMs: number;
+  readonly #listeners = new Map<Deno.TcpListener, Promise<void>>();
+  /** Oldest first. */
+  readonly #connections = new Set<HttpConnection>();
+  /** Settle when the connections have ended. */
+  readonly #running = new Set<Promise<void>>();
+  #nextLook: ReturnType<typeof setTimeout> | undefined;
+  isClosing = false;
   port = 0;
   hosts: readonly string[] = [];
 
   constructor(options: ServeOptions) {
     this.#options = options;
-    this.#limits = { ...HTTP_LIMITS, ...options.limits };
+    this.fetch = options.fetch;
+    this.limits = { ...HTTP_LIMITS, ...options.limits };
+    const { headMs, idleMs, stalledReaderMs, lingerMs } = this.limits;
+    this.#lookMs = Math.min(LOOK_MS, headMs, idleMs, stalledReaderMs, lingerMs);
   }
 
   get connectionCount(): number {
@@ -121,7 +117,7 @@ class DoorServer implements HttpServer {
 
   get exchangeCount(): number {
     let count = 0;
-    for (const exchanges of this.#connections.values()) count += exchanges.size;
+    for (const connection of this.#connections) count += connection.exchangeCount;
     return count;
   }
 
@@ -129,127 +125,99 @@ class DoorServer implements HttpServer {
     const { listen, port } = this.#options;
     if (listen === "loopback") return await this.#listenLoopback();
     try {
-      this.port = await this.#bind("::", port);
+      this.port = this.#bind("::", port);
       this.hosts = ["[::]"];
+      // There the first takes connections of its own kind only.
+      if (Deno.build.os === "windows") this.#bind("0.0.0.0", this.port);
     } catch (error) {
       if (!isAddressMissing(error)) throw this.#explain(error);
-      this.port = await this.#bind("0.0.0.0", port).catch((cause) => {
-        throw this.#explain(cause);
-      });
+      this.port = this.#tryBind("0.0.0.0", port);
       this.hosts = ["0.0.0.0"];
     }
   }
 
   async close(options: { readonly graceMs: number }): Promise<void> {
-    this.#isClosing = true;
-    const closed = this.#servers.map((server) =>
-      new Promise<void>((resolve) => {
-        if (server.listening) server.close(() => resolve());
-        else resolve();
-      })
-    );
-    for (const [socket, exchanges] of this.#connections) {
-      if (exchanges.size === 0 || options.graceMs <= 0) socket.destroy();
-      for (const exchange of exchanges) exchange.closeAfter();
+    this.isClosing = true;
+    await this.#unbind();
+    for (const connection of this.#connections) {
+      if (options.graceMs > 0) connection.closeSoon();
+      else connection.destroy();
     }
-    const { promise: gaveUp, resolve: giveUp } = Promise.withResolvers<void>();
     const cut = setTimeout(() => {
-      for (const socket of this.#connections.keys()) socket.destroy();
+      for (const connection of this.#connections) connection.destroy();
     }, options.graceMs);
-    const end = setTimeout(giveUp, options.graceMs + CUT_MS);
-    await Promise.race([Promise.all(closed), gaveUp]);
+    while (this.#running.size > 0) await Promise.all(this.#running);
     clearTimeout(cut);
-    clearTimeout(end);
+    clearTimeout(this.#nextLook);
+  }
+
+  /** A connection is no more. */
+  onClosed(connection: HttpConnection): void {
+    this.#connections.delete(connection);
   }
 
   /** Both loopback addresses, since `localhost` means either; machines without IPv6 have one. */
   async #listenLoopback(): Promise<void> {
     const { port } = this.#options;
     for (let tries = 1;; tries += 1) {
-      this.port = await this.#bind("127.0.0.1", port).catch((error) => {
-        throw this.#explain(error);
-      });
+      this.port = this.#tryBind("127.0.0.1", port);
       this.hosts = ["127.0.0.1"];
       try {
-        await this.#bind("::1", this.port);
+        this.#bind("::1", this.port);
         this.hosts = ["127.0.0.1", "[::1]"];
         return;
       } catch (error) {
         if (isAddressMissing(error)) return;
         if (port !== 0 || tries === FREE_PORT_TRIES) throw this.#explain(error);
-        for (const server of this.#servers.splice(0)) server.close();
+        await this.#unbind();
       }
     }
   }
 
-  async #bind(hostname: string, port: number): Promise<number> {
-    const server = this.#createServer();
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen({ host: hostname, port, backlog: 511 }, () => {
-        server.off("error", reject);
-        resolve();
-      });
-    });
-    server.on("error", (error) => log.warn("HTTP server: {error}", { error: messageOf(error) }));
-    this.#servers.push(server);
-    return (server.address() as AddressInfo).port;
+  #tryBind(hostname: string, port: number): number {
+    try {
+      return this.#bind(hostname, port);
+    } catch (error) {
+      throw this.#explain(error);
+    }
   }
 
-  #createServer(): http.Server {
-    const { fetch } = this.#options;
-    // The listener builds the light `Request`; the answer is written by the exchange.
-    const listener = getRequestListener(
-      async (request, env) => {
-        const exchange = exchangeOf((env as HttpBindings).outgoing);
-        if (exchange === undefined) return Exchange.sent;
-        return await exchange.answer(request, fetch);
-      },
-      {
-        hostname: "localhost",
-        overrideGlobalObjects: false,
-        autoCleanupIncoming: false,
-        errorHandler: badRequest,
-      },
-    );
-    const server = http.createServer({
-      maxHeaderSize: this.#limits.headBytesMax,
-      headersTimeout: this.#limits.headMs,
-      // Bodies have their own deadline, which knows how much arrived.
-      requestTimeout: 0,
-      keepAliveTimeout: this.#limits.idleMs,
-      connectionsCheckingInterval: Math.min(HEAD_CHECK_MS, this.#limits.headMs),
-      // The apps answer a missing Host in their own words.
-      requireHostHeader: false,
-    });
-    // Not in the types: keeps a client that closed its sending half until it has its answer.
-    Object.assign(server, { httpAllowHalfOpen: true });
-    const onRequest = (incoming: http.IncomingMessage, outgoing: http.ServerResponse) => {
-      if (this.#begin(incoming, outgoing)) void listener(incoming, outgoing);
-    };
-    server.on("request", onRequest);
-    server.on("checkContinue", onRequest);
-    server.on("connection", (socket: Socket) => this.#admit(socket));
-    server.on("clientError", (error, socket) => this.#refuse(error, socket as Socket));
-    return server;
+  #bind(hostname: string, port: number): number {
+    const listener = Deno.listen({ hostname, port });
+    this.#listeners.set(listener, this.#acceptAll(listener));
+    return listener.addr.port;
   }
 
-  #admit(socket: Socket): void {
-    socket.on("error", () => {});
-    // Each pipelined request listens, up to their bound: more than the ten that a leak is suspected from.
-    socket.setMaxListeners(4 * PIPELINED_MAX);
-    if (this.#isClosing || !this.#hasRoom()) {
-      socket.destroy();
+  /** Stops listening. */
+  async #unbind(): Promise<void> {
+    const listeners = [...this.#listeners];
+    this.#listeners.clear();
+    for (const [listener] of listeners) listener.close();
+    await Promise.all(listeners.map(([, accepting]) => accepting));
+  }
+
+  async #acceptAll(listener: Deno.TcpListener): Promise<void> {
+    for (;;) {
+      try {
+        this.#admit(await listener.accept());
+      } catch (error) {
+        if (!this.#listeners.has(listener)) return;
+        log.warn("HTTP server: {error}", { error: messageOf(error) });
+        await new Promise((resolve) => setTimeout(resolve, ACCEPT_AGAIN_MS));
+      }
+    }
+  }
+
+  #admit(conn: Deno.TcpConn): void {
+    if (this.isClosing || !this.#hasRoom()) {
+      conn.close();
       return;
     }
-    this.#connections.set(socket, new Set());
-    socket.on("end", () => {
-      for (const exchange of this.#connections.get(socket) ?? []) exchange.onHalfClosed();
-    });
-    socket.once("close", () => {
-      for (const exchange of this.#connections.get(socket) ?? []) exchange.onClosed();
-      this.#connections.delete(socket);
-    });
+    const connection = new HttpConnection(conn, this);
+    this.#connections.add(connection);
+    const running = connection.run().finally(() => this.#running.delete(running));
+    this.#running.add(running);
+    this.#nextLook ??= setTimeout(() => this.#look(), this.#lookMs);
   }
 
   /**
@@ -257,67 +225,21 @@ class DoorServer implements HttpServer {
    * keep others out with connections on which nothing, or half a head, was sent.
    */
   #hasRoom(): boolean {
-    if (this.#connections.size < this.#limits.connectionsMax) return true;
-    for (const [socket, exchanges] of this.#connections) {
-      if (exchanges.size > 0) continue;
-      socket.destroy();
-      this.#connections.delete(socket);
+    if (this.#connections.size < this.limits.connectionsMax) return true;
+    for (const connection of this.#connections) {
+      if (connection.exchangeCount > 0) continue;
+      connection.destroy();
       return true;
     }
     return false;
   }
 
-  #begin(incoming: http.IncomingMessage, outgoing: http.ServerResponse): boolean {
-    // What was read together with the request that was too many is parsed all the same.
-    if (incoming.socket.destroyed) return false;
-    // Deno 2.4 does not tell of connections: there each request stands for itself.
-    const exchanges = this.#connections.get(incoming.socket) ?? new Set<Exchange>();
-    if (exchanges.size >= PIPELINED_MAX) {
-      incoming.socket.destroy();
-      return false;
-    }
-    const fault = faultOf(incoming.rawHeaders, this.#limits.headBytesMax);
-    if (fault !== undefined) {
-      outgoing.writeHead(400, {
-        "connection": "close",
-        "content-type": "text/plain",
-        "content-length": fault.length,
-      });
-      outgoing.end(fault);
-      return false;
-    }
-    const exchange = new Exchange(incoming, outgoing, this.#limits);
-    exchanges.add(exchange);
-    exchange.onDone = () => {
-      exchanges.delete(exchange);
-      if (this.#isClosing && exchanges.size === 0) incoming.socket.destroySoon();
-    };
-    EXCHANGES.set(outgoing, exchange);
-    if (this.#isClosing) exchange.closeAfter();
-    return true;
-  }
-
-  /** The bytes are not HTTP, too many, or too slow. */
-  #refuse(error: Error, socket: Socket): void {
-    const exchanges = [...this.#connections.get(socket) ?? []];
-    const last = exchanges.at(-1);
-    if (last !== undefined && last.isBodyOpen) {
-      // The head was fine: the app says what is wrong with the body.
-      last.failBody(error);
-      return;
-    }
-    const canAnswer = exchanges.length === 0 && socket.writable;
-    if (!canAnswer) {
-      socket.destroy();
-      return;
-    }
-    socket.end(refusalOf(error));
-    // Closing with bytes unread would reset the connection, and the client would lose its answer.
-    socket.removeAllListeners("data");
-    socket.resume();
-    const cut = setTimeout(() => socket.destroy(), REFUSAL_MS);
-    socket.once("close", () => clearTimeout(cut));
-    socket.once("end", () => socket.destroy());
+  #look(): void {
+    const nowMs = performance.now();
+    for (const connection of this.#connections) connection.look(nowMs);
+    this.#nextLook = this.#connections.size === 0
+      ? undefined
+      : setTimeout(() => this.#look(), this.#lookMs);
   }
 
   #explain(error: unknown): UserError {
@@ -338,42 +260,7 @@ class DoorServer implements HttpServer {
   }
 }
 
-const EXCHANGES = new WeakMap<http.ServerResponse, Exchange>();
-
-function exchangeOf(outgoing: http.ServerResponse): Exchange | undefined {
-  return EXCHANGES.get(outgoing);
-}
-
 function isAddressMissing(error: unknown): boolean {
   const code = String((error as { code?: unknown }).code);
   return ["EADDRNOTAVAIL", "EAFNOSUPPORT", "EINVAL", "EPROTONOSUPPORT"].includes(code);
-}
-
-/**
- * What is wrong with a head that was parsed. Two Hosts are two opinions about who is asked (RFC 9112,
- * 3.2: the answer must be 400); the size is checked here too because older runtimes do not.
- */
-function faultOf(rawHeaders: readonly string[], headBytesMax: number): string | undefined {
-  let hosts = 0;
-  let sizeBytes = 0;
-  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i] ?? "";
-    sizeBytes += name.length + (rawHeaders[i + 1] ?? "").length;
-    if (name.length === 4 && name.toLowerCase() === "host") hosts += 1;
-  }
-  if (hosts > 1) return "Cannot accept a request with two Host headers\n";
-  return sizeBytes > headBytesMax ? "Cannot accept headers of this size\n" : undefined;
-}
-
-function refusalOf(error: Error): string {
-  const isLate = (error as { code?: unknown }).code === "ERR_HTTP_REQUEST_TIMEOUT";
-  const status = isLate ? "408 Request Timeout" : "400 Bad Request";
-  const text = isLate ? "The request took too long to arrive\n" : "Cannot read this as HTTP/1.1\n";
-  return `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: text/plain\r\n` +
-    `content-length: ${text.length}\r\n\r\n${text}`;
-}
-
-function badRequest(error: unknown): Response {
-  log.debug("refused a request: {error}", { error: messageOf(error) });
-  return new Response("Cannot read the target of this request\n", { status: 400 });
 }

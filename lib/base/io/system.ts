@@ -1,4 +1,5 @@
 import type { Clock, Timers } from "../clock.ts";
+import { CoarseTimers } from "../coarse_timers.ts";
 import type { Rng, SecretSource } from "../rng.ts";
 
 /** The real clock. */
@@ -8,12 +9,15 @@ export const systemClock: Clock = {
 };
 
 /** The real timers. */
-export const systemTimers: Timers = {
-  after(delayMs, run) {
-    const id = setTimeout(run, delayMs);
-    return () => clearTimeout(id);
+export const systemTimers: Timers = new CoarseTimers({
+  clock: systemClock,
+  timers: {
+    after(delayMs, run) {
+      const id = setTimeout(run, delayMs);
+      return () => clearTimeout(id);
+    },
   },
-};
+});
 
 /** Real chance; not for secrets. */
 export const systemRng: Rng = { next: () => Math.random() };

@@ -4,21 +4,23 @@
  *
  * @module
  */
-import { joined } from "../../base/bytes.ts";
+import { headWithBody, makeScratch } from "../../base/http1_answer.ts";
 import { type ResponseHead, ResponseParser } from "../http1_response.ts";
 
 /** One read: several events of a stream, or a whole small answer. */
 const READ_BYTES = 16 * 1024;
 /** Bodies up to this size leave in one write with the head. */
 const ONE_WRITE_BYTES_MAX = 64 * 1024;
+const NOTHING = new Uint8Array(0);
 
 /** A connection that carries one exchange at a time. */
 export class EngineConnection {
   readonly #conn: Deno.TcpConn;
   readonly #buffer = new Uint8Array(READ_BYTES);
+  readonly #scratch = makeScratch();
   #parser = new ResponseParser();
   /** Bytes of the body that came together with the head. */
-  #early: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+  #early: Uint8Array<ArrayBuffer> = NOTHING;
   #isWriting = false;
   #isClosed = false;
   /** True once an answer came in on it: the next failure may be that of a stale connection. */
@@ -32,9 +34,10 @@ export class EngineConnection {
   /**
    * Sends a request; resolves with the head of its answer.
    *
+   * @param head one character for each byte, with the empty line at its end
    * @throws what the system or the parser says when no answer comes
    */
-  async exchange(head: Uint8Array, body: Uint8Array | undefined): Promise<ResponseHead> {
+  async exchange(head: string, body: Uint8Array | undefined): Promise<ResponseHead> {
     this.#parser = new ResponseParser();
     let writeFault: unknown;
     // Reading begins at once: an engine may refuse a body before it has read all of it.
@@ -56,7 +59,7 @@ export class EngineConnection {
     for (;;) {
       const bytes = this.#early;
       if (bytes.length > 0) {
-        this.#early = new Uint8Array(0);
+        this.#early = NOTHING;
         return bytes;
       }
       if (this.#parser.isComplete) return undefined;
@@ -87,13 +90,13 @@ export class EngineConnection {
     return true;
   }
 
-  async #write(head: Uint8Array, body: Uint8Array | undefined): Promise<void> {
+  async #write(head: string, body: Uint8Array | undefined): Promise<void> {
     this.#isWriting = true;
     try {
-      if (body === undefined || body.length === 0) await this.#writeAll(head);
-      else if (body.length <= ONE_WRITE_BYTES_MAX) await this.#writeAll(joined([head, body]));
-      else {
-        await this.#writeAll(head);
+      if (body === undefined || body.length <= ONE_WRITE_BYTES_MAX) {
+        await this.#writeAll(headWithBody(head, body, this.#scratch));
+      } else {
+        await this.#writeAll(headWithBody(head, undefined));
         await this.#writeAll(body);
       }
     } finally {

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { streamOf } from "../../base/byte_source.ts";
 import { joined } from "../../base/bytes.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { ResponseHead } from "../http1_response.ts";
@@ -37,7 +38,6 @@ const DROPPED_HEADERS = new Set([
   "set-cookie",
   "server",
 ]);
-const ENCODER = new TextEncoder();
 
 /** Where to send requests. */
 export interface HttpUpstreamOptions {
@@ -125,15 +125,15 @@ export class HttpUpstream implements Upstream {
     }
   }
 
-  #headOf(request: UpstreamRequest): Uint8Array {
+  #headOf(request: UpstreamRequest): string {
     const { host = "127.0.0.1", port, apiKey } = this.#options;
     const { method, path, body } = request;
     let head = `${method} ${path} HTTP/1.1\r\nhost: ${host}:${port}\r\n`;
     // Values of `Headers` have no line breaks: nobody can smuggle a header in.
-    for (const [name, value] of request.headers) head += `${name}: ${value}\r\n`;
+    request.headers.forEach((value, name) => head += `${name}: ${value}\r\n`);
     if (apiKey !== undefined) head += `authorization: Bearer ${apiKey}\r\n`;
     if (body !== undefined) head += `content-length: ${body.length}\r\n`;
-    return ENCODER.encode(`${head}\r\n`);
+    return `${head}\r\n`;
   }
 
   #takeIdle(): EngineConnection | undefined {
@@ -183,13 +183,11 @@ interface Exchange {
 async function bodyOf(head: ResponseHead, exchange: Exchange): Promise<UpstreamResponse["body"]> {
   const { lengthBytes } = head;
   if (lengthBytes !== undefined && lengthBytes <= WHOLE_BYTES_MAX) return await wholeBody(exchange);
-  return new ReadableStream({
-    pull: (controller) => passOn(controller, exchange),
-    cancel: () => {
-      exchange.connection.close();
-      exchange.end();
-    },
-  }, { highWaterMark: 0 });
+  const end = (): void => {
+    exchange.connection.close();
+    exchange.end();
+  };
+  return streamOf({ next: () => passOn(exchange, end), cancel: end });
 }
 
 async function wholeBody(exchange: Exchange): Promise<Uint8Array<ArrayBuffer>> {
@@ -203,18 +201,16 @@ async function wholeBody(exchange: Exchange): Promise<Uint8Array<ArrayBuffer>> {
 }
 
 async function passOn(
-  controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
   exchange: Exchange,
-): Promise<void> {
+  breakOff: () => void,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
   try {
     const piece = await nextOf(exchange);
-    if (piece !== undefined) return controller.enqueue(piece);
-    exchange.end();
-    controller.close();
+    if (piece === undefined) exchange.end();
+    return piece;
   } catch (error) {
-    exchange.connection.close();
-    exchange.end();
-    controller.error(error);
+    breakOff();
+    throw error;
   }
 }
 
