@@ -12,9 +12,9 @@ import { BatchWriter } from "./batch_writer.ts";
 import { type PeerStream, StreamBrokenError, type StreamFrame } from "./link_ports.ts";
 import {
   DATA_BYTES_MAX,
+  dataFrame,
   dataHeader,
   endFrame,
-  FRAME_HEADER_BYTES,
   headFrame,
   StreamParser,
 } from "./stream_codec.ts";
@@ -44,7 +44,8 @@ export class FramedStream implements PeerStream {
   readonly #host: StreamHost;
   readonly #parser = new StreamParser();
   readonly #writer: BatchWriter;
-  readonly #broken = new AbortController();
+  /** Made when somebody asks for it: at one end of most streams nobody does. */
+  #broken: AbortController | undefined;
   /** What goes before the first frame that we write. */
   #prefix: Uint8Array | undefined;
   #failure: StreamBrokenError | undefined;
@@ -53,6 +54,8 @@ export class FramedStream implements PeerStream {
   #isEndSent = false;
   #isEndHeard = false;
   #isOver = false;
+  /** As {@link broken} says. */
+  #isBroken = false;
   #cancelLinger: (() => void) | undefined;
 
   /** @param prefix written before the first frame, by who opened the stream */
@@ -66,6 +69,10 @@ export class FramedStream implements PeerStream {
   }
 
   get broken(): AbortSignal {
+    if (this.#broken === undefined) {
+      this.#broken = new AbortController();
+      if (this.#isBroken) this.#broken.abort(this.#failure);
+    }
     return this.#broken.signal;
   }
 
@@ -109,7 +116,8 @@ export class FramedStream implements PeerStream {
     if (this.#isOver) return;
     const wasSettled = this.#isSettled;
     this.#fail(reason);
-    if (!wasSettled) this.#broken.abort(this.#failure);
+    this.#isBroken = !wasSettled;
+    if (this.#isBroken) this.#broken?.abort(this.#failure);
     this.#close();
   }
 
@@ -220,12 +228,4 @@ export class FramedStream implements PeerStream {
     this.#bytes.abort();
     this.#host.over();
   }
-}
-
-/** Data behind its header, as one. */
-function dataFrame(bytes: Uint8Array): Uint8Array {
-  const frame = new Uint8Array(FRAME_HEADER_BYTES + bytes.length);
-  frame.set(dataHeader(bytes.length));
-  frame.set(bytes, FRAME_HEADER_BYTES);
-  return frame;
 }

@@ -15,6 +15,9 @@ export const DATA_BYTES_MAX = 256 * KIB;
 export const FRAME_HEADER_BYTES = 5;
 export const STREAM_PREFIX_BYTES = 5;
 
+const ENCODER = new TextEncoder();
+const NOTHING = new Uint8Array(0);
+
 const HEAD = 1;
 const DATA = 2;
 const END = 3;
@@ -36,8 +39,7 @@ export function streamPrefix({ kind, id }: StreamPrefix): Uint8Array<ArrayBuffer
 
 /** Reads the first {@link STREAM_PREFIX_BYTES} of a stream. */
 export function readStreamPrefix(bytes: Uint8Array): StreamPrefix {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, STREAM_PREFIX_BYTES);
-  return { kind: view.getUint8(0), id: view.getUint32(1) };
+  return { kind: bytes[0] ?? 0, id: lengthAt(bytes, 1) };
 }
 
 /**
@@ -46,14 +48,16 @@ export function readStreamPrefix(bytes: Uint8Array): StreamPrefix {
  * @throws {RangeError} when it is longer than {@link HEAD_BYTES_MAX}
  */
 export function headFrame(head: JsonObject): Uint8Array<ArrayBuffer> {
-  const body = new TextEncoder().encode(JSON.stringify(head));
+  const body = ENCODER.encode(JSON.stringify(head));
   if (body.length > HEAD_BYTES_MAX) {
     throw new RangeError(`Found a head of ${body.length} bytes; wanted at most ${HEAD_BYTES_MAX}`);
   }
-  const frame = new Uint8Array(FRAME_HEADER_BYTES + body.length);
-  frame.set(frameHeader(HEAD, body.length));
-  frame.set(body, FRAME_HEADER_BYTES);
-  return frame;
+  return frameOf(HEAD, body);
+}
+
+/** A copy of 1 to {@link DATA_BYTES_MAX} bytes as a frame. */
+export function dataFrame(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  return frameOf(DATA, bytes);
 }
 
 /** What goes before `length` bytes of data: 1 to {@link DATA_BYTES_MAX}. */
@@ -66,11 +70,31 @@ export function endFrame(): Uint8Array<ArrayBuffer> {
   return frameHeader(END, 0);
 }
 
+function frameOf(kind: number, body: Uint8Array): Uint8Array<ArrayBuffer> {
+  const frame = new Uint8Array(FRAME_HEADER_BYTES + body.length);
+  putHeader(frame, kind, body.length);
+  frame.set(body, FRAME_HEADER_BYTES);
+  return frame;
+}
+
 function frameHeader(kind: number, length: number): Uint8Array<ArrayBuffer> {
   const header = new Uint8Array(FRAME_HEADER_BYTES);
-  header[0] = kind;
-  new DataView(header.buffer).setUint32(1, length);
+  putHeader(header, kind, length);
   return header;
+}
+
+/** By hand: a `DataView` for four bytes costs more than all the rest. */
+function putHeader(frame: Uint8Array, kind: number, length: number): void {
+  frame[0] = kind;
+  frame[1] = length >>> 24;
+  frame[2] = length >>> 16;
+  frame[3] = length >>> 8;
+  frame[4] = length;
+}
+
+function lengthAt(bytes: Uint8Array, at: number): number {
+  const [a = 0, b = 0, c = 0, d = 0] = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
+  return ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
 }
 
 /** What a parser finds. Data comes as it arrived: a frame may come in several pieces, which are views, not copies. */
@@ -78,7 +102,7 @@ export type StreamPiece = StreamFrame | { readonly kind: "end" };
 
 /** Takes chunks as they come and gives pieces. */
 export class StreamParser {
-  #chunk: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+  #chunk: Uint8Array<ArrayBuffer> = NOTHING;
   #at = 0;
   readonly #header = new Uint8Array(FRAME_HEADER_BYTES);
   #headerFilled = 0;
@@ -117,15 +141,17 @@ export class StreamParser {
 
   #begin(): StreamPiece | undefined {
     if (this.#isEnded) throw new ProtocolError("Found bytes after the end of a stream");
+    if (this.#headerFilled === 0 && this.#leftBytes >= FRAME_HEADER_BYTES) {
+      const at = this.#at;
+      this.#at += FRAME_HEADER_BYTES;
+      return this.#open(this.#chunk[at] ?? 0, lengthAt(this.#chunk, at + 1));
+    }
     const part = this.#take(FRAME_HEADER_BYTES - this.#headerFilled);
     this.#header.set(part, this.#headerFilled);
     this.#headerFilled += part.length;
     if (this.#headerFilled < FRAME_HEADER_BYTES) return undefined;
     this.#headerFilled = 0;
-    return this.#open(
-      this.#header[0] ?? 0,
-      new DataView(this.#header.buffer).getUint32(1),
-    );
+    return this.#open(this.#header[0] ?? 0, lengthAt(this.#header, 1));
   }
 
   #open(kind: number, length: number): StreamPiece | undefined {
@@ -138,6 +164,9 @@ export class StreamParser {
       return undefined;
     }
     if (kind === HEAD && length > 0 && length <= HEAD_BYTES_MAX) {
+      if (this.#leftBytes >= length) {
+        return { kind: "head", head: readJsonObject(this.#take(length)) };
+      }
       this.#head = new Uint8Array(length);
       this.#headFilled = 0;
       return undefined;
@@ -152,6 +181,10 @@ export class StreamParser {
     if (this.#headFilled < head.length) return undefined;
     this.#head = undefined;
     return { kind: "head", head: readJsonObject(head) };
+  }
+
+  get #leftBytes(): number {
+    return this.#chunk.length - this.#at;
   }
 
   #take(count: number): Uint8Array<ArrayBuffer> {

@@ -63,11 +63,13 @@ export class PeerExchange {
 
   async #send(head: PeerRequestHead, body: Uint8Array<ArrayBuffer> | undefined): Promise<void> {
     try {
-      await this.#stream.write({ kind: "head", head: encodeRequestHead(head) });
+      // Without waiting in between: what is small leaves as one piece.
+      const writes = [this.#stream.write({ kind: "head", head: encodeRequestHead(head) })];
       if (body !== undefined && body.length > 0) {
-        await this.#stream.write({ kind: "data", bytes: body });
+        writes.push(this.#stream.write({ kind: "data", bytes: body }));
       }
-      await this.#stream.end();
+      writes.push(this.#stream.end());
+      await Promise.all(writes);
       this.#isSent = true;
     } catch {
       // Whatever it was, reading tells now: the far side may have answered first.

@@ -1,5 +1,6 @@
 /** {@link PeerStream} in memory: two ends, a window of bytes each way, and a link that can be cut. */
 import type { JsonObject } from "~/base/json.ts";
+import { Lane } from "~/base/lane.ts";
 import { type PeerStream, StreamBrokenError, type StreamFrame } from "~/mesh/link_ports.ts";
 
 /** Bytes of a frame at most, as on a link. */
@@ -18,6 +19,7 @@ export class MemoryPeerStream implements PeerStream {
   readonly #windowBytes: number;
   readonly #broken = new AbortController();
   readonly #inbox: StreamFrame[] = [];
+  readonly #writes = new Lane();
   #inboxBytes = 0;
   #isCancelled = false;
   #wakeReader: () => void = () => {};
@@ -60,7 +62,12 @@ export class MemoryPeerStream implements PeerStream {
     }
   }
 
-  async write(frame: StreamFrame): Promise<void> {
+  /** May be called without waiting, as {@link end} may. */
+  write(frame: StreamFrame): Promise<void> {
+    return this.#writes.run(() => this.#write(frame));
+  }
+
+  async #write(frame: StreamFrame): Promise<void> {
     for (const piece of cut(frame)) {
       this.#throwIfBroken();
       this.#other.#arrive(piece);
@@ -83,14 +90,11 @@ export class MemoryPeerStream implements PeerStream {
   }
 
   end(): Promise<void> {
-    try {
+    return this.#writes.run(() => {
       this.#throwIfBroken();
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    this.#joint.endedBy.add(this);
-    this.#other.#wake();
-    return Promise.resolve();
+      this.#joint.endedBy.add(this);
+      this.#other.#wake();
+    });
   }
 
   cancel(): void {
