@@ -40,6 +40,9 @@ Deno.test({
       await Promise.all([a.untilServing(idB, "beta"), b.untilServing(idA, "alpha")]);
       assert.equal(await a.ask("beta"), idB);
       assert.equal(await b.ask("alpha"), idA);
+      // That one came in by a door that was opened for it does not make the others try.
+      const told = (await common.status()).peers.map(({ dialable }) => dialable);
+      assert.deepEqual(told, ["no", "no"]);
     }, { isBlocked: false });
   },
 });
