@@ -95,9 +95,18 @@ export class RuntimeWorld {
     wallMs: () => this.time.wallMs() + this.sleptMs,
   };
 
+  /** Chance of all nodes, between 0 and 1. */
+  readonly rng: () => number;
+
   /** @param options.delayMs one way on the network. @default {1} */
-  constructor({ delayMs = DELAY_MS }: { readonly delayMs?: number } = {}) {
-    this.network = new MemoryNetwork({ timers: this.time, delayMs: () => delayMs });
+  constructor(
+    { delayMs = () => DELAY_MS, rng = () => 0.5 }: {
+      readonly delayMs?: () => number;
+      readonly rng?: () => number;
+    } = {},
+  ) {
+    this.rng = rng;
+    this.network = new MemoryNetwork({ timers: this.time, delayMs });
   }
 
   /** Starts a node; it is in no mesh yet. */
@@ -218,7 +227,7 @@ export class RunningNode {
       verifier: standInVerifier,
       transport: this.transport,
       secrets: world.secrets,
-      rng: { next: () => 0.5 },
+      rng: { next: world.rng },
       clock: world.clock,
       timers: world.time,
       advertised: options.advertised ?? [],
