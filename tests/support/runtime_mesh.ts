@@ -192,6 +192,8 @@ export class RunningNode {
   readonly id: NodeId;
   readonly ip: string;
   readonly store: MemoryStore;
+  /** May be changed while it runs. */
+  readonly advertised: PeerAddress[];
   readonly transport: MemoryTransport;
   readonly runtime: MeshRuntime;
   /** Tokens that it printed. */
@@ -218,6 +220,7 @@ export class RunningNode {
     this.session = session;
     this.id = standInId(options.key ?? name);
     this.store = options.store ?? new MemoryStore(name);
+    this.advertised = [...options.advertised ?? []];
     this.ip = options.ip ?? `10.0.0.${world.nodes.length + 1}`;
     const leafHash = standInId(`leaf of ${options.key ?? name}`);
     this.transport = world.network.open(this.ip, leafHash, options.port);
@@ -230,10 +233,9 @@ export class RunningNode {
       rng: { next: world.rng },
       clock: world.clock,
       timers: world.time,
-      advertised: options.advertised ?? [],
+      advertised: this.advertised,
       interfaces: () => options.interfaces ?? [this.ip],
       facts: () => this.#facts(),
-      startedUnixMs: world.clock.wallMs(),
       isClient: options.isClient ?? false,
       isClosed: options.isClosed ?? false,
       store: this.store,
