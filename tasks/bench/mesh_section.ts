@@ -1,5 +1,6 @@
 /** What a request costs through one link of a mesh: from a client node to a host, both processes on this machine. */
 import type { Bar, Figure } from "./figures.ts";
+import type { ThroughputResult } from "./jobs.ts";
 import { timeBareLink } from "./link_process.ts";
 import { LoadProcess } from "./load_process.ts";
 import {
@@ -47,6 +48,8 @@ const TRANSFER_WARMUP_ROUNDS = 2;
 const SLOW_READERS = 1;
 const SLOW_ANSWER_BYTES = 1024 * MIB;
 const SLOW_PAUSE_MS = 50;
+/** Until all buffers on the way are full: only then it is slow. */
+const SLOW_LEAD_MS = 1_000;
 const OTHER_CLIENTS = 3;
 
 /** Measures what goes through a link. */
@@ -134,38 +137,48 @@ class MeshBench {
   }
 
   async slowReaders(): Promise<Figure[]> {
-    const { load, slow, near } = this.#parts;
-    const { loadMs: durationMs, rounds } = this.#sizes;
-    const others = {
-      kind: "throughput",
-      target: near.api,
-      shape: "stream",
-      clients: OTHER_CLIENTS,
-      durationMs,
-      cpuPids: [],
-    } as const;
+    const { rounds } = this.#sizes;
     const done: SlowRound[] = [];
     const memory: (readonly [ProcessMemory, ProcessMemory])[] = [];
+    await this.#others();
     for (let round = 0; round < rounds; round += 1) {
       this.#tell(`mesh: slow readers, round ${round + 1} of ${rounds}`);
-      const alone = await load.run(others);
-      const [, beside] = await Promise.all([
-        slow.run({
-          kind: "slow",
-          target: near.api,
-          readers: SLOW_READERS,
-          sizeBytes: SLOW_ANSWER_BYTES,
-          pauseMs: SLOW_PAUSE_MS,
-          durationMs: durationMs * 1.2,
-        }),
-        load.run(others).then(async (result) => {
-          memory.push(await this.#memory());
-          return result;
-        }),
-      ]);
-      done.push({ alone, beside });
+      const before = round % 2 === 0 ? await this.#others() : undefined;
+      const beside = await this.#besideSlow(memory);
+      done.push({ alone: before ?? await this.#others(), beside });
     }
     return slowFigures(done, memory);
+  }
+
+  /** The others, while somebody hardly reads; notes the memory at the end. */
+  async #besideSlow(
+    memory: (readonly [ProcessMemory, ProcessMemory])[],
+  ): Promise<ThroughputResult> {
+    const { slow, near } = this.#parts;
+    const slowRun = slow.run({
+      kind: "slow",
+      target: near.api,
+      readers: SLOW_READERS,
+      sizeBytes: SLOW_ANSWER_BYTES,
+      pauseMs: SLOW_PAUSE_MS,
+      durationMs: SLOW_LEAD_MS + this.#sizes.loadMs * 1.2,
+    });
+    await new Promise((resolve) => setTimeout(resolve, SLOW_LEAD_MS));
+    const result = await this.#others();
+    memory.push(await this.#memory());
+    await slowRun;
+    return result;
+  }
+
+  #others(): Promise<ThroughputResult> {
+    return this.#parts.load.run({
+      kind: "throughput",
+      target: this.#parts.near.api,
+      shape: "stream",
+      clients: OTHER_CLIENTS,
+      durationMs: this.#sizes.loadMs,
+      cpuPids: [],
+    });
   }
 
   async longLoad(): Promise<Figure[]> {
