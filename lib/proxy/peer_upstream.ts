@@ -23,6 +23,8 @@ export interface PeerUpstreamOptions {
    * that. A request without an answer is then given up, if somebody else may answer it.
    */
   readonly onSuspect: (listener: () => void) => () => void;
+  /** The same for a link of which nothing is heard for so long that its node counts as gone. */
+  readonly onSilent: (listener: () => void) => () => void;
 }
 
 /** One node, over one link. */
@@ -36,8 +38,9 @@ export class PeerUpstream implements Upstream {
   async send(request: UpstreamRequest, signal: AbortSignal): Promise<UpstreamResponse> {
     if (signal.aborted) throw cancelled(signal);
     const patience = new Patience(signal);
-    // On the last target, to wait for the link is better than to fail.
-    if (request.hasAlternative === true) patience.endOn(this.#options.onSuspect);
+    // On the last target, to wait a moment for the link is better than to fail.
+    const { onSuspect, onSilent } = this.#options;
+    patience.endOn(request.hasAlternative === true ? onSuspect : onSilent);
     try {
       const stream = await this.#open(patience);
       const { nodeId, isRelayed } = this.#options;

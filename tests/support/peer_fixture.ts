@@ -69,6 +69,7 @@ function fixture(
       isRelayed: false,
       openStream: open,
       onSuspect: () => () => {},
+      onSilent: () => () => {},
     });
   return {
     upstream: over(openStream),

@@ -70,10 +70,16 @@ export class FarNode {
 
 /** A {@link PeerUpstream} whose link tests can disturb. */
 export class TestPeerUpstream extends PeerUpstream {
-  readonly #listeners: Set<() => void>;
+  readonly #suspect: Set<() => void>;
+  readonly #silent: Set<() => void>;
 
   constructor(nodeId: string, open: (() => MemoryPeerStream) | undefined, isRelayed = false) {
-    const listeners = new Set<() => void>();
+    const suspect = new Set<() => void>();
+    const silent = new Set<() => void>();
+    const listenTo = (listeners: Set<() => void>) => (listener: () => void) => {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    };
     super({
       nodeId,
       isRelayed,
@@ -81,22 +87,26 @@ export class TestPeerUpstream extends PeerUpstream {
         open === undefined
           ? Promise.reject(new LinkClosedError("The link is closed"))
           : Promise.resolve(open()),
-      onSuspect: (listener) => {
-        listeners.add(listener);
-        return () => listeners.delete(listener);
-      },
+      onSuspect: listenTo(suspect),
+      onSilent: listenTo(silent),
     });
-    this.#listeners = listeners;
+    this.#suspect = suspect;
+    this.#silent = silent;
   }
 
-  /** How many requests would hear that the link is suspect. */
+  /** How many requests would hear that nothing is heard from the link. */
   get listenerCount(): number {
-    return this.#listeners.size;
+    return this.#suspect.size + this.#silent.size;
   }
 
   /** The link becomes suspect. */
   suspect(): void {
-    for (const listener of this.#listeners) listener();
+    for (const listener of this.#suspect) listener();
+  }
+
+  /** Its node counts as gone. */
+  silent(): void {
+    for (const listener of this.#silent) listener();
   }
 }
 

@@ -12,6 +12,18 @@ import type { RemoteHost } from "../mesh_routing.ts";
 /** A neighbour that answers so much sooner takes the place of the one that passes on now. */
 const NEARER = { factor: 0.5, atLeastMs: 2 };
 
+/** How bad it must be: see {@link LinkHealth}. */
+type Doubt = "suspect" | "silent";
+
+interface Watcher {
+  readonly doubt: Doubt;
+  readonly tell: () => void;
+}
+
+function isInDoubt(health: LinkHealth, doubt: Doubt): boolean {
+  return health === "silent" || health === "closed" || health === doubt;
+}
+
 /** What the ways are read from. */
 export interface MemberWaysOptions {
   readonly members: () => readonly MemberView[];
@@ -25,7 +37,7 @@ export class MemberWays {
   readonly #options: MemberWaysOptions;
   /** By node and the neighbour that passes on, if any. */
   readonly #upstreams = new Map<string, PeerUpstream>();
-  readonly #listeners = new Map<NodeId, Set<() => void>>();
+  readonly #listeners = new Map<NodeId, Set<Watcher>>();
   /** The neighbour that passes on to each node. */
   readonly #chosen = new Map<NodeId, NodeId>();
 
@@ -60,14 +72,15 @@ export class MemberWays {
     if (link === undefined || link.health !== "live") return undefined;
     return {
       openStream: () => link.openStream(),
-      onSuspect: (listener) => this.#watch(peer, listener),
+      onSuspect: (listener) => this.#watch(peer, "suspect", listener),
     };
   }
 
   /** A link changed its health, or is gone. */
   onHealth(peer: NodeId, health: LinkHealth): void {
-    if (health === "live") return;
-    for (const listener of [...this.#listeners.get(peer) ?? []]) listener();
+    for (const { doubt, tell } of [...this.#listeners.get(peer) ?? []]) {
+      if (isInDoubt(health, doubt)) tell();
+    }
   }
 
   #hostOf(member: MemberView, used: Set<string>): RemoteHost | undefined {
@@ -110,7 +123,8 @@ export class MemberWays {
       nodeId: node,
       isRelayed: via !== undefined,
       openStream: () => this.#open(node, next),
-      onSuspect: (listener) => this.#watch(next, listener),
+      onSuspect: (listener) => this.#watch(next, "suspect", listener),
+      onSilent: (listener) => this.#watch(next, "silent", listener),
     });
   }
 
@@ -121,16 +135,16 @@ export class MemberWays {
     return link.openStream();
   }
 
-  #watch(peer: NodeId, listener: () => void): () => void {
+  #watch(peer: NodeId, doubt: Doubt, listener: () => void): () => void {
     const link = this.#options.link(peer);
-    if (link === undefined || link.health !== "live") {
+    if (link === undefined || isInDoubt(link.health, doubt)) {
       listener();
       return () => {};
     }
-    const listeners = this.#listeners.get(peer) ?? new Set();
+    const listeners = this.#listeners.get(peer) ?? new Set<Watcher>();
     this.#listeners.set(peer, listeners);
-    // Wrapped: one function may watch twice.
-    const own = (): void => listener();
+    // An object of its own: one function may watch twice.
+    const own: Watcher = { doubt, tell: listener };
     listeners.add(own);
     return () => {
       listeners.delete(own);

@@ -449,8 +449,7 @@ export class MeshRuntime {
       this.#current.kept = peers;
       try {
         const { meshId } = session;
-        const { session: nonce } = self;
-        const memory = { meshId, papers: authority.papers(), session: nonce, port, peers };
+        const memory = { meshId, papers: authority.papers(), port, peers };
         // Most of what happens changes nothing of it.
         const text = JSON.stringify(memory);
         if (text === this.#saved) return;
