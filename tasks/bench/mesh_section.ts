@@ -40,6 +40,9 @@ const VIEWS: Readonly<Record<"small" | "paced", readonly MeshView[]>> = {
 };
 
 const CLIENTS = 64;
+const WARMUP_CLIENTS = 16;
+/** As long as this many of the loads that are measured elsewhere. */
+const WARMUP_LOADS = 3;
 /** A little below the largest body that a door takes. */
 const UPLOAD_BYTES = 60 * MIB;
 const ANSWER_BYTES = 128 * MIB;
@@ -67,6 +70,7 @@ export async function measureMesh({ sizes, dir, tell }: SectionContext): Promise
   await using load = new LoadProcess();
   await using slow = new LoadProcess();
   const bench = new MeshBench({ host, near, load, slow }, sizes, tell);
+  await bench.warmUp();
   return [
     ...joinFigures(joins),
     ...await bench.latencies(),
@@ -93,6 +97,24 @@ class MeshBench {
     this.#parts = parts;
     this.#sizes = sizes;
     this.#tell = tell;
+  }
+
+  /** Compilers go on to better code for tens of thousands of requests. */
+  async warmUp(): Promise<void> {
+    this.#tell("mesh: warming up");
+    const { load, near, host } = this.#parts;
+    const durationMs = WARMUP_LOADS * this.#sizes.loadMs;
+    const common = {
+      kind: "throughput",
+      clients: WARMUP_CLIENTS,
+      durationMs,
+      cpuPids: [],
+    } as const;
+    for (const target of [near.api, host.api]) {
+      for (const shape of ["small", "stream"] as const) {
+        await load.run({ ...common, target, shape });
+      }
+    }
   }
 
   async latencies(): Promise<Figure[]> {
