@@ -60,7 +60,7 @@ export class CapacityMeter {
     const before = this.#told.find((told) => told.name === name)?.capacityBytes ?? 0;
     // What was told is a rounded number, so it stands for the step that it was made from.
     const step = steadyStep(whole, stepAbove(before), STEP);
-    return { name, capacityBytes: Math.floor(step) };
+    return { name, capacityBytes: Math.floor(Math.min(step, limitBytes ?? Infinity)) };
   }
 }
 

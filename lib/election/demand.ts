@@ -14,8 +14,8 @@ const COUNTED_MAX = 64;
 export const REPORTED_MAX = 16;
 /** Requests a minute that one member is believed, for one model. */
 export const PER_MINUTE_MAX = 1_024;
-/** Steps of what is told: a factor of two, followed downwards once a rate is well below its step. */
-const STEP = { ratio: 2, slack: 0.4 };
+/** Steps of what is told, followed downwards once a rate is well below its step. */
+const STEP = { ratio: Math.SQRT2, slack: 0.25 };
 /** A rate below this is none: one request is forgotten after some four minutes. */
 const PER_MINUTE_MIN = 0.1;
 

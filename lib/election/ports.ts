@@ -108,6 +108,7 @@ export type HostCause =
     readonly source: ModelSource;
     /** Members that would have done as well. */
     readonly rivals: number;
+    readonly neededBytes: number;
     /** What it gives up for it. */
     readonly instead: GivenUp | undefined;
   }
@@ -116,6 +117,7 @@ export type HostCause =
     readonly kind: "replica";
     readonly source: ModelSource;
     readonly hosts: number;
+    readonly neededBytes: number;
     readonly instead: GivenUp | undefined;
   };
 

@@ -1,0 +1,190 @@
+/** The view of a mesh by model: who asks for it, who has it, which file is meant, how many hosts its use justifies. */
+import type { NodeId } from "../mesh/ids.ts";
+import { compareText, sumDemand } from "./demand.ts";
+import type { ElectionMember, HostedModel, ModelNeed, OfferedModel } from "./ports.ts";
+import { UNUSED_MS } from "./usage.ts";
+
+/** Models that one member may ask for: others give memory for them. */
+const WANTS_MAX = 8;
+/** Hosts are added when all are full, as long as each would still have this share of its slots in use. */
+const SHARE_LEAST = 0.3;
+/** Believed of a model until its hosts have measured it. */
+const SERVICE_MS_DEFAULT = 10_000;
+const SLOTS_DEFAULT = 4;
+/** Believed at most: a host that claims more must not draw others in. */
+const SERVICE_MS_MAX = 120_000;
+/** From this share of busy slots on a host is full. */
+const FULL_SHARE = 0.75;
+
+/** A member that serves a model or is about to. */
+export interface HostOf {
+  readonly member: ElectionMember;
+  readonly model: HostedModel;
+  /** Asked for there: nobody else can take it away. */
+  readonly isPinned: boolean;
+}
+
+/** One model. */
+export interface ModelFacts {
+  readonly id: string;
+  readonly fingerprint: string | undefined;
+  readonly need: ModelNeed;
+  /** Somebody here asked the mesh for it by flag. */
+  readonly isWanted: boolean;
+  /** Nobody asked for it for an hour, by flag or by request. */
+  readonly isUnused: boolean;
+  /** Those with the file that is meant, and those that were told to serve another of this name. */
+  readonly hosts: readonly HostOf[];
+  /** Most hosts that its use justifies; at least 1. */
+  readonly hostsMax: number;
+  /** All that serve it are full, and nobody is about to. */
+  readonly isFull: boolean;
+}
+
+/** Who may hold models: of the others only wishes count. */
+export function isHostable({ mayServe, isLeaving }: ElectionMember): boolean {
+  return mayServe && !isLeaving;
+}
+
+/** Every model that is asked for, used or served, by name, in the order of names. */
+export function readModels(members: readonly ElectionMember[]): ReadonlyMap<string, ModelFacts> {
+  const present = members.filter(({ isLeaving }) => !isLeaving);
+  const hostable = present.filter(isHostable);
+  const offered = new Set(
+    hostable.flatMap((member) =>
+      [
+        ...member.onDisk,
+        ...member.fetchable,
+        ...member.hosted,
+      ].map(({ id }) => id)
+    ),
+  );
+  const asked = new Map<string, number>();
+  for (const member of present) {
+    for (const id of new Set([...asksOf(member), ...wantsOf(member)])) {
+      asked.set(id, (asked.get(id) ?? 0) + 1);
+    }
+  }
+  const demand = sumDemand(present, (id) => offered.has(id) || asked.has(id));
+  const hosted = hostable.flatMap((member) => member.hosted.filter(isOnItsWay));
+  const ids = new Set([...asked.keys(), ...demand.keys(), ...hosted.map(({ id }) => id)]);
+  const wanted = new Set(present.flatMap(wantsOf));
+  return new Map(
+    [...ids].sort(compareText).map((id) => {
+      const need = { askedBy: asked.get(id) ?? 0, perMinute: demand.get(id) ?? 0 };
+      return [id, factsOf(id, { need, isWanted: wanted.has(id), hostable })];
+    }),
+  );
+}
+
+function asksOf({ asksHere }: ElectionMember): readonly string[] {
+  return asksHere.slice(0, WANTS_MAX);
+}
+
+function wantsOf({ wants }: ElectionMember): readonly string[] {
+  return wants.slice(0, WANTS_MAX);
+}
+
+/** Serves, or will. */
+function isOnItsWay({ state, isStalled }: HostedModel): boolean {
+  return state !== "draining" && isStalled !== true;
+}
+
+function factsOf(
+  id: string,
+  { need, isWanted, hostable }: {
+    readonly need: ModelNeed;
+    readonly isWanted: boolean;
+    readonly hostable: readonly ElectionMember[];
+  },
+): ModelFacts {
+  const all = hostable.flatMap((member): HostOf[] => {
+    const model = member.hosted.find((hosted) => hosted.id === id && isOnItsWay(hosted));
+    return model === undefined ? [] : [{ member, model, isPinned: asksHere(member, id) }];
+  });
+  const fingerprint = meantFile(id, all, hostable);
+  const hosts = all.filter(({ isPinned, model }) => isPinned || isSameFile(model, fingerprint));
+  return {
+    id,
+    fingerprint,
+    need,
+    isWanted,
+    hosts,
+    isUnused: !isWanted && need.perMinute === 0 &&
+      hosts.every(({ model }) => model.unusedMs >= UNUSED_MS),
+    ...capacityOf(hosts, need.perMinute),
+  };
+}
+
+/** Whether a model was asked for at the member itself. */
+export function asksHere(member: ElectionMember, id: string): boolean {
+  return asksOf(member).includes(id);
+}
+
+/** Whether an offer is, or may be, the file that is meant. */
+export function isSameFile(
+  offer: Pick<OfferedModel, "fingerprint">,
+  fingerprint: string | undefined,
+): boolean {
+  return fingerprint === undefined || offer.fingerprint === undefined ||
+    offer.fingerprint === fingerprint;
+}
+
+/** Of several files with one name: the one asked for, else served, else loading, else on most disks. */
+function meantFile(
+  id: string,
+  hosts: readonly HostOf[],
+  hostable: readonly ElectionMember[],
+): string | undefined {
+  const votes = new Map<string, [number, number, number, number]>();
+  const vote = (fingerprint: string | undefined, place: 0 | 1 | 2 | 3): void => {
+    if (fingerprint === undefined) return;
+    const counts = votes.get(fingerprint) ?? [0, 0, 0, 0];
+    counts[place] += 1;
+    votes.set(fingerprint, counts);
+  };
+  for (const { model, isPinned } of hosts) {
+    if (isPinned) vote(model.fingerprint, 0);
+    vote(model.fingerprint, model.state === "serving" ? 1 : 2);
+  }
+  for (const member of hostable) {
+    const fingerprints = new Set(
+      [...member.onDisk, ...member.hosted].filter((offer) => offer.id === id)
+        .map(({ fingerprint }) => fingerprint),
+    );
+    for (const fingerprint of fingerprints) vote(fingerprint, 3);
+  }
+  const [first] = [...votes].sort(([a, one], [b, other]) =>
+    other[0] - one[0] || other[1] - one[1] || other[2] - one[2] || other[3] - one[3] ||
+    compareText(a, b)
+  );
+  return first?.[0];
+}
+
+/** How many hosts the requests justify, by what the hosts measured. */
+function capacityOf(
+  hosts: readonly HostOf[],
+  perMinute: number,
+): Pick<ModelFacts, "hostsMax" | "isFull"> {
+  const serving = hosts.filter(({ model }) => model.state === "serving");
+  const measured = serving.flatMap(({ model }) => model.serviceMs ?? []).sort((a, b) => a - b);
+  const serviceMs = measured[Math.floor(measured.length / 2)] ?? SERVICE_MS_DEFAULT;
+  const counts = serving.flatMap(({ model }) => model.slots > 0 ? [model.slots] : []);
+  const slots = counts.length === 0 ? SLOTS_DEFAULT : Math.min(...counts);
+  const atOnce = perMinute / 60_000 * Math.min(serviceMs, SERVICE_MS_MAX);
+  return {
+    hostsMax: Math.max(1, Math.ceil(atOnce / (slots * SHARE_LEAST))),
+    // Demand is what entry nodes claim, this is what hosts feel: only both together add a host.
+    isFull: hosts.length > 0 && serving.length === hosts.length &&
+      serving.every(({ model }) => model.busy >= FULL_SHARE),
+  };
+}
+
+/** A number that puts members in a different order for each model: the same everywhere (FNV-1a, 32 bits). */
+export function lot(id: string, node: NodeId): number {
+  let hash = 0x811c9dc5;
+  for (const char of `${id}\n${node}`) {
+    hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 0x01000193);
+  }
+  return hash >>> 0;
+}
