@@ -27,7 +27,10 @@ export interface HostOf {
 /** One model. */
 export interface ModelFacts {
   readonly id: string;
+  /** The file that is meant; undefined while nobody knows it. */
   readonly fingerprint: string | undefined;
+  /** Other files of that name, best first: one of them will do as long as nobody serves any. */
+  readonly otherFiles: readonly string[];
   readonly need: ModelNeed;
   /** Somebody here asked the mesh for it by flag. */
   readonly isWanted: boolean;
@@ -102,16 +105,17 @@ function factsOf(
     const model = member.hosted.find((hosted) => hosted.id === id && isOnItsWay(hosted));
     return model === undefined ? [] : [{ member, model, isPinned: asksHere(member, id) }];
   });
-  const fingerprint = meantFile(id, all, hostable);
+  const [fingerprint, ...otherFiles] = filesOf(id, all, hostable);
   const hosts = all.filter(({ isPinned, model }) => isPinned || isSameFile(model, fingerprint));
   return {
     id,
     fingerprint,
+    otherFiles,
     need,
     isWanted,
     hosts,
     isUnused: !isWanted && need.perMinute === 0 &&
-      hosts.every(({ model }) => model.unusedMs >= UNUSED_MS),
+      hosts.every(({ model }) => model.state !== "serving" || model.unusedMs >= UNUSED_MS),
     ...capacityOf(hosts, need.perMinute),
   };
 }
@@ -130,12 +134,12 @@ export function isSameFile(
     offer.fingerprint === fingerprint;
 }
 
-/** Of several files with one name: the one asked for, else served, else loading, else on most disks. */
-function meantFile(
+/** The files with one name: the one served first, then loading, then asked for, then on most disks. */
+function filesOf(
   id: string,
   hosts: readonly HostOf[],
   hostable: readonly ElectionMember[],
-): string | undefined {
+): readonly string[] {
   const votes = new Map<string, [number, number, number, number]>();
   const vote = (fingerprint: string | undefined, place: 0 | 1 | 2 | 3): void => {
     if (fingerprint === undefined) return;
@@ -144,8 +148,8 @@ function meantFile(
     votes.set(fingerprint, counts);
   };
   for (const { model, isPinned } of hosts) {
-    if (isPinned) vote(model.fingerprint, 0);
-    vote(model.fingerprint, model.state === "serving" ? 1 : 2);
+    // One that was told to serve another file does so, and nobody has to follow.
+    vote(model.fingerprint, isPinned ? 2 : model.state === "serving" ? 0 : 1);
   }
   for (const member of hostable) {
     const fingerprints = new Set(
@@ -154,11 +158,11 @@ function meantFile(
     );
     for (const fingerprint of fingerprints) vote(fingerprint, 3);
   }
-  const [first] = [...votes].sort(([a, one], [b, other]) =>
+  const order = [...votes].sort(([a, one], [b, other]) =>
     other[0] - one[0] || other[1] - one[1] || other[2] - one[2] || other[3] - one[3] ||
     compareText(a, b)
   );
-  return first?.[0];
+  return order.map(([fingerprint]) => fingerprint);
 }
 
 /** How many hosts the requests justify, by what the hosts measured. */

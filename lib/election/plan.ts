@@ -43,8 +43,14 @@ export function makePlan(view: MeshView): MadePlan {
   const models = readModels(members);
   const seats = new Seats(members.filter(isHostable), models);
   for (const model of models.values()) keepHosts(seats, model);
-  placeAsked(seats, models);
-  for (const model of unserved(seats, models)) placeFirst(seats, model);
+  // One that takes on what it was asked for may free another for what that was asked for.
+  for (let round = 0; round <= members.length && placeAsked(seats, models); round += 1) {
+    for (const model of models.values()) trim(seats, model);
+  }
+  for (const model of unserved(seats, models)) {
+    const files = [model.fingerprint, ...model.otherFiles];
+    files.some((fingerprint) => placeFirst(seats, { ...model, fingerprint }));
+  }
   for (const model of full(seats, models)) placeReplica(seats, model);
   return {
     plan: { models: [...models.values()].map((model) => modelPlan(seats, model)) },
@@ -55,16 +61,10 @@ export function makePlan(view: MeshView): MadePlan {
 
 /** What runs and is needed stays. */
 function keepHosts(seats: Seats, model: ModelFacts): void {
-  const order = model.hosts.toSorted(compareHosts);
-  const kept = order.filter(({ isPinned }, index) => isPinned || index < model.hostsMax);
-  const isServed = kept.some(({ model }) => model.state === "serving");
-  // One that serves stays until another does.
-  const bridge = isServed ? undefined : order.find(({ model }) => model.state === "serving");
-  for (
-    const { member, model: hosted, isPinned } of bridge === undefined ? kept : [...kept, bridge]
-  ) {
+  for (const { member, model: hosted, isPinned } of needed(model, 0)) {
     seats.of(member.node)?.taken.push({
       id: model.id,
+      fingerprint: hosted.fingerprint,
       needs: hosted.needs,
       cause: { kind: "keeps", state: hosted.state },
       isServing: hosted.state === "serving",
@@ -73,33 +73,57 @@ function keepHosts(seats: Seats, model: ModelFacts): void {
   }
 }
 
+/** The hosts that stay beside `others`; those asked for always do. */
+function needed({ hosts, hostsMax }: ModelFacts, others: number): readonly HostOf[] {
+  return hosts.toSorted(compareHosts)
+    .filter(({ isPinned }, index) => isPinned || index + others < hostsMax);
+}
+
+/** Where hosts are to come because somebody asked there, others are not needed any more. */
+function trim(seats: Seats, model: ModelFacts): void {
+  const coming = seats.holding(model.id).filter(({ member }) =>
+    model.hosts.every((host) => host.member.node !== member.node)
+  );
+  const stay = new Set(needed(model, coming.length));
+  for (const host of model.hosts) {
+    const seat = seats.of(host.member.node);
+    if (seat !== undefined && !stay.has(host)) seats.remove(seat, model.id);
+  }
+}
+
 const STATE_ORDER: readonly HostedState[] = ["serving", "loading", "fetching", "draining"];
 
-/** Of too many hosts the first ones stay: asked for, ready, fast, long there. */
+/** Of too many hosts the first ones stay: asked for, ready, used, fast, long there. */
 function compareHosts(a: HostOf, b: HostOf): number {
   return Number(b.isPinned) - Number(a.isPinned) ||
     STATE_ORDER.indexOf(a.model.state) - STATE_ORDER.indexOf(b.model.state) ||
+    a.model.unusedMs - b.model.unusedMs ||
     b.member.speed - a.member.speed ||
     a.model.sinceUnixS - b.model.sinceUnixS ||
     lot(a.model.id, a.member.node) - lot(a.model.id, b.member.node) ||
     compareText(a.member.node, b.member.node);
 }
 
-/** Models asked for at a member are served there, or else it is kept free for them. */
-function placeAsked(seats: Seats, models: ReadonlyMap<string, ModelFacts>): void {
+/** Models asked for at a member are served there, or else it is kept free for them; true when one was placed. */
+function placeAsked(seats: Seats, models: ReadonlyMap<string, ModelFacts>): boolean {
+  let isNew = false;
   for (const seat of seats.all()) {
     const { member, taken } = seat;
+    seat.isReserved = false;
     for (const model of models.values()) {
       if (!asksHere(member, model.id) || taken.some(({ id }) => id === model.id)) continue;
-      const option = seats.optionOf(model, seat);
+      // Whatever file it has is the one that is meant there.
+      const option = seats.optionOf({ ...model, fingerprint: undefined }, seat);
       if ("seat" in option) {
         seats.take(option, { kind: "asked_here" }, true);
+        isNew = true;
       } else if (option.kind !== "avoids") {
         // The numbers are coarse: its own engine may find room that they do not show.
         seat.isReserved = true;
       }
     }
   }
+  return isNew;
 }
 
 /** Models without a host that should have one, the most urgent first. */
@@ -114,13 +138,20 @@ function unserved(seats: Seats, models: ReadonlyMap<string, ModelFacts>): readon
     );
 }
 
-function placeFirst(seats: Seats, model: ModelFacts): void {
+/** True when there is a place. */
+function placeFirst(seats: Seats, model: ModelFacts): boolean {
   for (const tier of TIERS) {
     const options = seats.options(model, tier);
     const [best] = options;
-    if (best !== undefined) return seats.take(best, firstCause(best, options.length - 1));
-    if (tier.why === undefined && shift(seats, { model, source: tier.source }, new Set())) return;
+    if (best !== undefined) {
+      seats.take(best, firstCause(best, options.length - 1));
+      return true;
+    }
+    if (tier.why === undefined && shift(seats, { model, source: tier.source }, new Set())) {
+      return true;
+    }
   }
+  return false;
 }
 
 function firstCause({ source, instead, offer }: Option, rivals: number): HostCause {
@@ -157,9 +188,14 @@ function isMovable({ cause }: Taken): boolean {
 }
 
 /** Finds another seat for what was planned, no worse than the one that it had. */
-function placeElsewhere(seats: Seats, { id, cause }: Taken, visited: Set<Seat>): boolean {
-  const model = seats.modelOf(id);
-  if (model === undefined || cause.kind !== "first") return false;
+function placeElsewhere(
+  seats: Seats,
+  { id, fingerprint, cause }: Taken,
+  visited: Set<Seat>,
+): boolean {
+  const facts = seats.modelOf(id);
+  if (facts === undefined || cause.kind !== "first") return false;
+  const model = { ...facts, fingerprint };
   const options = seats.options(model, { source: cause.source });
   const [best] = options;
   if (best === undefined) return shift(seats, { model, source: cause.source }, visited);
@@ -191,9 +227,18 @@ function placeReplica(seats: Seats, model: ModelFacts): void {
   }
 }
 
-function modelPlan(seats: Seats, { id, need, fingerprint }: ModelFacts): ModelPlan {
-  const hosts = seats.holding(id).flatMap(({ member, taken }) =>
-    taken.filter((one) => one.id === id).map(({ cause }) => ({ node: member.node, cause }))
+function modelPlan(seats: Seats, facts: ModelFacts): ModelPlan {
+  const { id, need } = facts;
+  const held = seats.holding(id).flatMap(({ member, taken }) =>
+    taken.filter((one) => one.id === id).map((one) => ({ node: member.node, ...one }))
   );
-  return { id, need, fingerprint, hosts };
+  return {
+    id,
+    need,
+    // One without a known file may have been given to any that has one.
+    fingerprint: facts.hosts.length > 0
+      ? facts.fingerprint
+      : held.find(({ fingerprint }) => fingerprint !== undefined)?.fingerprint ?? facts.fingerprint,
+    hosts: held.map(({ node, cause }) => ({ node, cause })),
+  };
 }

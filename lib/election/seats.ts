@@ -14,9 +14,13 @@ import type {
 /** Models on one member at most, whatever its record says. */
 const MODELS_MAX = 16;
 
+/** Busy share of their slots up to which hosts take over what one of them gives up. */
+const SPARE_SHARE = 0.5;
+
 /** A model in a seat. */
 export interface Taken {
   readonly id: string;
+  readonly fingerprint: string | undefined;
   readonly needs: readonly DeviceNeed[];
   readonly cause: HostCause;
   /** Only what serves can give way: what is about to serve was decided a moment ago. */
@@ -118,7 +122,7 @@ export class Seats {
   #whatGivesWay(seat: Seat, needs: readonly DeviceNeed[]): GivenUp | undefined {
     if (seat.taken.length > modelsMaxOf(seat)) return undefined;
     const ways = seat.taken.flatMap((taken): GivenUp[] => {
-      const why = this.#whyGivesWay(taken, seat);
+      const why = this.#whyGivesWay(taken);
       const others = seat.taken.filter((other) => other !== taken).map((other) => other.needs);
       if (why === undefined) return [];
       if (shortageOf(needs, seat.member.devices, others) !== undefined) return [];
@@ -127,13 +131,21 @@ export class Seats {
     return ways.find(({ why }) => why === "unused") ?? ways[0];
   }
 
-  #whyGivesWay({ id, isPinned, isServing }: Taken, seat: Seat): GivenUp["why"] | undefined {
+  #whyGivesWay({ id, isPinned, isServing }: Taken): GivenUp["why"] | undefined {
     if (isPinned || !isServing) return undefined;
     if (this.#models.get(id)?.isUnused === true) return "unused";
-    const others = this.holding(id).some((other) =>
-      other !== seat && other.taken.some((taken) => taken.id === id && taken.isServing)
+    return this.#canDoWithout(id) ? "replica" : undefined;
+  }
+
+  /** Whether the other hosts that serve a model could carry what one of them does. */
+  #canDoWithout(id: string): boolean {
+    const nodes = new Set(
+      this.holding(id).filter(({ taken }) => taken.some((one) => one.id === id && one.isServing))
+        .map(({ member }) => member.node),
     );
-    return others ? "replica" : undefined;
+    const hosts = this.#models.get(id)?.hosts.filter(({ member }) => nodes.has(member.node)) ?? [];
+    const busy = hosts.reduce((sum, { model }) => sum + model.busy, 0);
+    return hosts.length > 1 && busy <= (hosts.length - 1) * SPARE_SHARE;
   }
 
   /** Every way to hold a model within one tier, best first. */
@@ -152,7 +164,8 @@ export class Seats {
   /** Puts a model where `option` says. */
   take({ seat, offer, instead }: Option, cause: HostCause, isPinned = false): void {
     if (instead !== undefined) this.remove(seat, instead.id);
-    seat.taken.push({ id: offer.id, needs: offer.needs, cause, isServing: false, isPinned });
+    const { id, fingerprint, needs } = offer;
+    seat.taken.push({ id, fingerprint, needs, cause, isServing: false, isPinned });
   }
 
   remove(seat: Seat, id: string): void {
