@@ -157,6 +157,8 @@ function filesOf(
         .map(({ fingerprint }) => fingerprint),
     );
     for (const fingerprint of fingerprints) vote(fingerprint, 3);
+    const fetchable = member.fetchable.find((offer) => offer.id === id)?.fingerprint;
+    if (fetchable !== undefined && !votes.has(fetchable)) votes.set(fetchable, [0, 0, 0, 0]);
   }
   const order = [...votes].sort(([a, one], [b, other]) =>
     other[0] - one[0] || other[1] - one[1] || other[2] - one[2] || other[3] - one[3] ||
