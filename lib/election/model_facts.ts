@@ -38,10 +38,6 @@ export interface ModelFacts {
   readonly isUnused: boolean;
   /** Those with the file that is meant, and those that were told to serve another of this name. */
   readonly hosts: readonly HostOf[];
-  /** Most hosts that its use justifies; at least 1. */
-  readonly hostsMax: number;
-  /** All that serve it are full, and nobody is about to. */
-  readonly isFull: boolean;
 }
 
 /** Who may hold models: of the others only wishes count. */
@@ -115,8 +111,7 @@ function factsOf(
     isWanted,
     hosts,
     isUnused: !isWanted && need.perMinute === 0 &&
-      hosts.every(({ model }) => model.state !== "serving" || model.unusedMs >= UNUSED_MS),
-    ...capacityOf(hosts, need.perMinute),
+      hosts.every(({ model }) => model.state !== "serving" || !isUsed(model)),
   };
 }
 
@@ -134,56 +129,68 @@ export function isSameFile(
     offer.fingerprint === fingerprint;
 }
 
-/** The files with one name: the one served first, then loading, then asked for, then on most disks. */
+/** Grounds for one of several files with a name, the strongest first. */
+const GROUNDS = ["used", "serving", "on its way", "asked for", "on disk", "fetchable"] as const;
+type Ground = (typeof GROUNDS)[number];
+
+/** The files with one name, the one that is meant first. */
 function filesOf(
   id: string,
   hosts: readonly HostOf[],
   hostable: readonly ElectionMember[],
 ): readonly string[] {
-  const votes = new Map<string, [number, number, number, number]>();
-  const vote = (fingerprint: string | undefined, place: 0 | 1 | 2 | 3): void => {
+  const votes = new Map<string, Record<Ground, number>>();
+  const vote = (fingerprint: string | undefined, ground: Ground): void => {
     if (fingerprint === undefined) return;
-    const counts = votes.get(fingerprint) ?? [0, 0, 0, 0];
-    counts[place] += 1;
+    const counts = votes.get(fingerprint) ?? noVotes();
+    counts[ground] += 1;
     votes.set(fingerprint, counts);
   };
-  for (const { model, isPinned } of hosts) {
-    // One that was told to serve another file does so, and nobody has to follow.
-    vote(model.fingerprint, isPinned ? 2 : model.state === "serving" ? 0 : 1);
-  }
+  for (const host of hosts) vote(host.model.fingerprint, groundOf(host));
   for (const member of hostable) {
-    const fingerprints = new Set(
-      [...member.onDisk, ...member.hosted].filter((offer) => offer.id === id)
-        .map(({ fingerprint }) => fingerprint),
-    );
-    for (const fingerprint of fingerprints) vote(fingerprint, 3);
-    const fetchable = member.fetchable.find((offer) => offer.id === id)?.fingerprint;
-    if (fetchable !== undefined && !votes.has(fetchable)) votes.set(fetchable, [0, 0, 0, 0]);
+    for (const { fingerprint } of member.onDisk.filter((offer) => offer.id === id)) {
+      vote(fingerprint, "on disk");
+    }
+    for (const { fingerprint } of member.fetchable.filter((offer) => offer.id === id)) {
+      vote(fingerprint, "fetchable");
+    }
   }
-  const order = [...votes].sort(([a, one], [b, other]) =>
-    other[0] - one[0] || other[1] - one[1] || other[2] - one[2] || other[3] - one[3] ||
-    compareText(a, b)
-  );
+  const order = [...votes].sort(([a, one], [b, other]) => {
+    const ground = GROUNDS.find((each) => one[each] !== other[each]);
+    return ground === undefined ? compareText(a, b) : other[ground] - one[ground];
+  });
   return order.map(([fingerprint]) => fingerprint);
 }
 
-/** How many hosts the requests justify, by what the hosts measured. */
-function capacityOf(
-  hosts: readonly HostOf[],
-  perMinute: number,
-): Pick<ModelFacts, "hostsMax" | "isFull"> {
+function noVotes(): Record<Ground, number> {
+  return { used: 0, serving: 0, "on its way": 0, "asked for": 0, "on disk": 0, fetchable: 0 };
+}
+
+function groundOf({ model, isPinned }: HostOf): Ground {
+  // One that was told to serve another file does so, and nobody has to follow.
+  if (isPinned) return "asked for";
+  if (model.state !== "serving") return "on its way";
+  return isUsed(model) ? "used" : "serving";
+}
+
+function isUsed({ unusedMs, busy }: HostedModel): boolean {
+  return unusedMs < UNUSED_MS || busy > 0;
+}
+
+/** The most hosts that so many requests justify, by what `hosts` measured; at least 1. */
+export function hostsJustified(hosts: readonly HostOf[], perMinute: number): number {
   const serving = hosts.filter(({ model }) => model.state === "serving");
   const measured = serving.flatMap(({ model }) => model.serviceMs ?? []).sort((a, b) => a - b);
   const serviceMs = measured[Math.floor(measured.length / 2)] ?? SERVICE_MS_DEFAULT;
   const counts = serving.flatMap(({ model }) => model.slots > 0 ? [model.slots] : []);
   const slots = counts.length === 0 ? SLOTS_DEFAULT : Math.min(...counts);
   const atOnce = perMinute / 60_000 * Math.min(serviceMs, SERVICE_MS_MAX);
-  return {
-    hostsMax: Math.max(1, Math.ceil(atOnce / (slots * SHARE_LEAST))),
-    // Demand is what entry nodes claim, this is what hosts feel: only both together add a host.
-    isFull: hosts.length > 0 && serving.length === hosts.length &&
-      serving.every(({ model }) => model.busy >= FULL_SHARE),
-  };
+  return Math.max(1, Math.ceil(atOnce / (slots * SHARE_LEAST)));
+}
+
+/** Whether a host has hardly a slot free. Demand is what entry nodes claim, this is what hosts feel. */
+export function isFull({ model }: HostOf): boolean {
+  return model.state === "serving" && model.busy >= FULL_SHARE;
 }
 
 /** A number that puts members in a different order for each model: the same everywhere (FNV-1a, 32 bits). */

@@ -10,6 +10,8 @@ import { compareText } from "./demand.ts";
 import {
   asksHere,
   type HostOf,
+  hostsJustified,
+  isFull,
   isHostable,
   lot,
   type ModelFacts,
@@ -42,15 +44,11 @@ export function makePlan(view: MeshView): MadePlan {
   const members = view.members.toSorted((a, b) => compareText(a.node, b.node));
   const models = readModels(members);
   const seats = new Seats(members.filter(isHostable), models);
-  for (const model of models.values()) keepHosts(seats, model);
-  // One that takes on what it was asked for may free another for what that was asked for.
-  for (let round = 0; round <= members.length && placeAsked(seats, models); round += 1) {
-    for (const model of models.values()) trim(seats, model);
-  }
-  for (const model of unserved(seats, models)) {
-    const files = [model.fingerprint, ...model.otherFiles];
-    files.some((fingerprint) => placeFirst(seats, { ...model, fingerprint }));
-  }
+  for (const model of models.values()) seatHosts(seats, model);
+  trim(seats, models);
+  // What finds a place may free another for what found none: once more, until nothing does.
+  while (placeAsked(seats, models)) trim(seats, models);
+  while (placeUnserved(seats, models)) trim(seats, models);
   for (const model of full(seats, models)) placeReplica(seats, model);
   return {
     plan: { models: [...models.values()].map((model) => modelPlan(seats, model)) },
@@ -59,9 +57,9 @@ export function makePlan(view: MeshView): MadePlan {
   };
 }
 
-/** What runs and is needed stays. */
-function keepHosts(seats: Seats, model: ModelFacts): void {
-  for (const { member, model: hosted, isPinned } of needed(model, 0)) {
+/** Begins with what runs. */
+function seatHosts(seats: Seats, model: ModelFacts): void {
+  for (const { member, model: hosted, isPinned } of model.hosts) {
     seats.of(member.node)?.taken.push({
       id: model.id,
       fingerprint: hosted.fingerprint,
@@ -73,29 +71,52 @@ function keepHosts(seats: Seats, model: ModelFacts): void {
   }
 }
 
-/** The hosts that stay beside `others`; those asked for always do. */
-function needed({ hosts, hostsMax }: ModelFacts, others: number): readonly HostOf[] {
-  return hosts.toSorted(compareHosts)
-    .filter(({ isPinned }, index) => isPinned || index + others < hostsMax);
+/** Takes out the hosts that are not needed. */
+function trim(seats: Seats, models: ReadonlyMap<string, ModelFacts>): void {
+  for (const model of models.values()) {
+    const { here, coming } = heldBy(seats, model);
+    const stay = new Set(needed(here, { perMinute: model.need.perMinute, coming }));
+    for (const host of here) {
+      const seat = seats.of(host.member.node);
+      if (seat !== undefined && !stay.has(host)) seats.remove(seat, model.id);
+    }
+  }
 }
 
-/** Where hosts are to come because somebody asked there, others are not needed any more. */
-function trim(seats: Seats, model: ModelFacts): void {
-  const coming = seats.holding(model.id).filter(({ member }) =>
-    model.hosts.every((host) => host.member.node !== member.node)
-  );
-  const stay = new Set(needed(model, coming.length));
-  for (const host of model.hosts) {
-    const seat = seats.of(host.member.node);
-    if (seat !== undefined && !stay.has(host)) seats.remove(seat, model.id);
+/** Hosts that run and are in the plan still, and how many are to come. */
+function heldBy(
+  seats: Seats,
+  { id, hosts }: ModelFacts,
+): { readonly here: readonly HostOf[]; readonly coming: number } {
+  const nodes = new Set(seats.holding(id).map(({ member }) => member.node));
+  const here = hosts.filter(({ member }) => nodes.has(member.node));
+  return { here, coming: nodes.size - here.length };
+}
+
+/** The hosts that stay: those asked for and those in use always do, and all of them while one is full. */
+function needed(
+  hosts: readonly HostOf[],
+  { perMinute, coming }: { readonly perMinute: number; readonly coming: number },
+): readonly HostOf[] {
+  let stay: readonly HostOf[] = hosts.toSorted(compareHosts);
+  // What is known of a model's use changes with who is left to measure it: until nothing more can go.
+  while (!stay.some(isFull)) {
+    const justified = hostsJustified(stay, perMinute);
+    const fewer = stay.filter(({ isPinned, model }, index) =>
+      isPinned || model.busy > 0 || index + coming < justified
+    );
+    if (fewer.length === stay.length) break;
+    stay = fewer;
   }
+  return stay;
 }
 
 const STATE_ORDER: readonly HostedState[] = ["serving", "loading", "fetching", "draining"];
 
-/** Of too many hosts the first ones stay: asked for, ready, used, fast, long there. */
+/** Of too many hosts the first ones stay: asked for, in use, ready, used lately, fast, long there. */
 function compareHosts(a: HostOf, b: HostOf): number {
   return Number(b.isPinned) - Number(a.isPinned) ||
+    b.model.busy - a.model.busy ||
     STATE_ORDER.indexOf(a.model.state) - STATE_ORDER.indexOf(b.model.state) ||
     a.model.unusedMs - b.model.unusedMs ||
     b.member.speed - a.member.speed ||
@@ -136,6 +157,17 @@ function unserved(seats: Seats, models: ReadonlyMap<string, ModelFacts>): readon
       Number(b.isWanted) - Number(a.isWanted) || b.need.perMinute - a.need.perMinute ||
       compareText(a.id, b.id)
     );
+}
+
+/** Gives hosts to models that need one; true when one found a place. */
+function placeUnserved(seats: Seats, models: ReadonlyMap<string, ModelFacts>): boolean {
+  let isNew = false;
+  for (const model of unserved(seats, models)) {
+    const files = [model.fingerprint, ...model.otherFiles];
+    const isPlaced = files.some((fingerprint) => placeFirst(seats, { ...model, fingerprint }));
+    isNew = isNew || isPlaced;
+  }
+  return isNew;
 }
 
 /** True when there is a place. */
@@ -206,9 +238,11 @@ function placeElsewhere(
 /** Models whose hosts are all full and whose use justifies one more, the most used first. */
 function full(seats: Seats, models: ReadonlyMap<string, ModelFacts>): readonly ModelFacts[] {
   return [...models.values()]
-    .filter(({ id, isFull, hostsMax }) => {
-      const count = seats.holding(id).length;
-      return isFull && count > 0 && count < hostsMax;
+    .filter((model) => {
+      const { here, coming } = heldBy(seats, model);
+      // Only both together add a host: all are full, and what comes in justifies one more.
+      return coming === 0 && here.length > 0 && here.every(isFull) &&
+        here.length < hostsJustified(here, model.need.perMinute);
     })
     .sort((a, b) => b.need.perMinute - a.need.perMinute || compareText(a.id, b.id));
 }

@@ -1,7 +1,7 @@
 /** Who holds what in a plan that is being made, and who could take a model on. */
 import type { NodeId } from "../mesh/ids.ts";
 import { leftOver, type Shortage, shortageOf } from "./capacity.ts";
-import { isSameFile, lot, type ModelFacts } from "./model_facts.ts";
+import { isFull, isSameFile, lot, type ModelFacts } from "./model_facts.ts";
 import type {
   DeviceNeed,
   ElectionMember,
@@ -137,15 +137,15 @@ export class Seats {
     return this.#canDoWithout(id) ? "replica" : undefined;
   }
 
-  /** Whether the other hosts that serve a model could carry what one of them does. */
+  /**
+   * Whether the other hosts of a model could carry what one of them does. Those that are still to come count: whoever
+   * gives a model up waits until another serves it.
+   */
   #canDoWithout(id: string): boolean {
-    const nodes = new Set(
-      this.holding(id).filter(({ taken }) => taken.some((one) => one.id === id && one.isServing))
-        .map(({ member }) => member.node),
-    );
+    const nodes = new Set(this.holding(id).map(({ member }) => member.node));
     const hosts = this.#models.get(id)?.hosts.filter(({ member }) => nodes.has(member.node)) ?? [];
     const busy = hosts.reduce((sum, { model }) => sum + model.busy, 0);
-    return hosts.length > 1 && busy <= (hosts.length - 1) * SPARE_SHARE;
+    return nodes.size > 1 && !hosts.some(isFull) && busy <= (nodes.size - 1) * SPARE_SHARE;
   }
 
   /** Every way to hold a model within one tier, best first. */

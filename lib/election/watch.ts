@@ -58,17 +58,25 @@ export class MemberWatch {
   }
 
   #correctOne(member: ElectionMember, nowMs: number): ElectionMember {
-    const { node } = member;
-    const hosted = member.hosted.map((model) => {
-      const load = this.#loads.get(keyOf(node, model.id, model.state));
-      return load !== undefined && load <= nowMs ? { ...model, isStalled: true } : model;
+    const { node, hosted } = member;
+    const stalled = hosted.filter(({ id, state }) => {
+      if (state !== "loading" && state !== "fetching") return false;
+      return (this.#loads.get(keyOf(node, id, state)) ?? Number.POSITIVE_INFINITY) <= nowMs;
     });
-    const offered = [...member.onDisk, ...member.fetchable];
-    const shunned = [...new Set(offered.map(({ id }) => id))]
-      .filter((id) => this.#shunned.has(keyOf(node, id)));
-    if (shunned.length === 0 && hosted.every((model) => model.isStalled !== true)) return member;
-    const avoids = shunned.map((id) => ({ id, cause: "failed" as const }));
-    return { ...member, hosted, avoids: [...member.avoids, ...avoids] };
+    const shunned = this.#shunned.size === 0 ? [] : this.#shunnedAt(member);
+    if (shunned.length === 0 && stalled.length === 0) return member;
+    return {
+      ...member,
+      hosted: hosted.map((model) =>
+        stalled.includes(model) ? { ...model, isStalled: true } : model
+      ),
+      avoids: [...member.avoids, ...shunned.map((id) => ({ id, cause: "failed" as const }))],
+    };
+  }
+
+  #shunnedAt({ node, onDisk, fetchable }: ElectionMember): readonly string[] {
+    const offered = new Set([...onDisk, ...fetchable].map(({ id }) => id));
+    return [...offered].filter((id) => this.#shunned.has(keyOf(node, id)));
   }
 
   /** When something will change by itself; undefined for never. */
@@ -104,6 +112,6 @@ function follow(seen: Map<string, number>, now: ReadonlyMap<string, number>, now
   }
 }
 
-function keyOf(node: NodeId, ...parts: readonly string[]): string {
-  return [node, ...parts].join("\n");
+function keyOf(node: NodeId, id: string, state = ""): string {
+  return `${node}\n${state}\n${id}`;
 }

@@ -111,7 +111,14 @@ export function obeyed(
       );
       const begun = wanted.filter((id) => kept.every((model) => model.id !== id)).map((id) => {
         const found = [...one.onDisk, ...one.hosted, ...one.fetchable].find((had) => had.id === id);
-        return hosted(id, { ...found, state, sinceUnixS: 9_000, serviceMs: undefined });
+        return hosted(id, {
+          ...found,
+          state,
+          sinceUnixS: 9_000,
+          serviceMs: undefined,
+          busy: 0,
+          unusedMs: 0,
+        });
       });
       return { ...one, hosted: [...kept, ...begun] };
     }),
@@ -184,7 +191,14 @@ export function memberArb(n: number): fc.Arbitrary<ElectionMember> {
       }),
       { maxLength: 1, selector: ({ id }) => id },
     ),
-  }).map((changes) => member(n, changes));
+  }).map((changes) => {
+    // A node has one file of a name.
+    const hosted = changes.hosted.map((model) => ({
+      ...model,
+      ...[...changes.onDisk, ...changes.fetchable].find(({ id }) => id === model.id),
+    }));
+    return member(n, { ...changes, hosted });
+  });
 }
 
 /** Any view of up to `most` members. */

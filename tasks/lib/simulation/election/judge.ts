@@ -35,7 +35,7 @@ export class Judge {
   readonly #asked = new Map<string, number>();
   readonly #missing = new Map<string, number>();
   readonly #needless = new Map<string, number[]>();
-  readonly #dropped = new Map<string, { readonly atMs: number; readonly rate: number }>();
+  readonly #dropped = new Map<string, { readonly atMs: number; readonly atOnce: number }>();
   #upsetMs = Number.NEGATIVE_INFINITY;
   #graceMs = Number.NEGATIVE_INFINITY;
 
@@ -49,9 +49,16 @@ export class Judge {
   }
 
   /** Somebody died or went, or the network changed: what was right before may be wrong now. */
-  upset(graceMs = NOTICED_MS): void {
+  upset(): void {
     this.#upsetMs = this.#truth.nowMs;
-    this.#graceMs = this.#truth.nowMs + graceMs;
+    this.#graceMs = this.#truth.nowMs + NOTICED_MS;
+  }
+
+  /** The sides are others now: who asked on which is open again. */
+  divided(): void {
+    this.upset();
+    this.#asked.clear();
+    this.#missing.clear();
   }
 
   #alive(side: number): readonly SimHost[] {
@@ -84,22 +91,35 @@ export class Judge {
   }
 
   #canBeHeld(id: string, side: number): boolean {
-    return this.#alive(side).some(({ record, plan }) => {
+    return this.#alive(side).some((host) => {
+      const { record, plan } = host;
       const offer = record.onDisk.find((one) => one.id === id);
       const isOpen = plan.asksHere.length === 0 || plan.asksHere.includes(id);
-      return offer !== undefined && isOpen && fits(record, offer.needs) &&
+      return offer !== undefined && isOpen && fits(record, offer.needs) && this.#isOpen(host, id) &&
         record.avoids.every((one) => one.id !== id);
     });
   }
 
+  /** Nothing stands there that is in use and nowhere else. */
+  #isOpen({ hosted, side, record }: SimHost, id: string): boolean {
+    if (hosted === undefined || hosted.id === id) return true;
+    const isUnused = record.hosted.every(({ unusedMs }) => unusedMs >= HOUR_MS);
+    return isUnused && !this.#isActive(hosted.id, side);
+  }
+
+  #isActive(id: string, side: number): boolean {
+    const atMs = this.#asked.get(`${side} ${id}`) ?? Number.NEGATIVE_INFINITY;
+    return this.#truth.nowMs - atMs < ACTIVE_MS;
+  }
+
   /** A load begins. */
   load(host: SimHost, id: string): void {
-    const { nowMs, rate, serviceMs } = this.#truth;
+    const { nowMs } = this.#truth;
     this.loads += 1;
     const others = this.#alive(host.side).filter(({ hosted }) =>
       hosted?.id === id && hosted.state !== "draining"
     );
-    const atOnce = rate(id, host.side) / 60_000 * serviceMs(id);
+    const atOnce = this.#atOnce(id, host.side);
     if (others.length > 0 && atOnce / (SLOTS * others.length) < NEEDED_SHARE) {
       this.needless += 1;
       const before = (this.#needless.get(id) ?? []).filter((atMs) => nowMs - atMs < HOUR_MS);
@@ -108,20 +128,25 @@ export class Judge {
     }
     const drop = this.#dropped.get(`${host.side} ${id}`);
     const isSwing = drop !== undefined && nowMs - drop.atMs < SWING_MS &&
-      this.#upsetMs < drop.atMs && rate(id, host.side) < drop.rate * 1.5;
+      this.#upsetMs < drop.atMs && atOnce < drop.atOnce * 1.5;
     if (isSwing) this.#fault(`${id} was dropped and loaded again after ${nowMs - drop.atMs} ms`);
   }
 
   /** An election let a model go. */
   drop(host: SimHost, id: string): void {
-    const { nowMs, rate } = this.#truth;
+    const { nowMs } = this.#truth;
     this.drops += 1;
-    this.#dropped.set(`${host.side} ${id}`, { atMs: nowMs, rate: rate(id, host.side) });
-    const askedMs = this.#asked.get(`${host.side} ${id}`) ?? Number.NEGATIVE_INFINITY;
+    const atOnce = this.#atOnce(id, host.side);
+    this.#dropped.set(`${host.side} ${id}`, { atMs: nowMs, atOnce });
     const isLast = this.#serving(id, host.side).every((other) => other === host);
-    if (isLast && nowMs - askedMs < ACTIVE_MS && host.hosted?.state === "serving") {
+    if (isLast && this.#isActive(id, host.side) && host.hosted?.state === "serving") {
       this.#fault(`${id} was taken from its only host while it was used`);
     }
+  }
+
+  /** Requests that are answered at the same time. */
+  #atOnce(id: string, side: number): number {
+    return this.#truth.rate(id, side) / 60_000 * this.#truth.serviceMs(id);
   }
 
   /** Says what nodes of one side do not agree on, or what does not run as it is planned. */

@@ -142,7 +142,7 @@ export class ElectionMesh {
   }
 
   partition(sideOf: (n: number) => number): void {
-    this.judge.upset();
+    this.judge.divided();
     for (const [n, host] of this.hosts.entries()) host.side = sideOf(n);
     for (const host of this.hosts) {
       this.queue.after(this.chance.between(2_000, GONE_MS), () => {
