@@ -6,8 +6,10 @@ import { UNUSED_MS } from "./usage.ts";
 
 /** Models that one member may ask for: others give memory for them. */
 const WANTS_MAX = 8;
-/** Hosts are added when all are full, as long as each would still have this share of its slots in use. */
-const SHARE_LEAST = 0.3;
+/** Shares of busy slots: an idle host stays where each has so much to do, by what is claimed to come in. */
+export const KEEP_SHARE = 0.3;
+/** And one is added to full ones where each then has so much: claims lag behind, and hosts in use stay anyway. */
+export const ADD_SHARE = 0.15;
 /** Believed of a model until its hosts have measured it. */
 const SERVICE_MS_DEFAULT = 10_000;
 const SLOTS_DEFAULT = 4;
@@ -177,15 +179,18 @@ function isUsed({ unusedMs, busy }: HostedModel): boolean {
   return unusedMs < UNUSED_MS || busy > 0;
 }
 
-/** The most hosts that so many requests justify, by what `hosts` measured; at least 1. */
-export function hostsJustified(hosts: readonly HostOf[], perMinute: number): number {
+/** The most hosts that have `share` of their slots in use by so many requests, by what they measured; at least 1. */
+export function hostsJustified(
+  hosts: readonly HostOf[],
+  { perMinute, share }: { readonly perMinute: number; readonly share: number },
+): number {
   const serving = hosts.filter(({ model }) => model.state === "serving");
   const measured = serving.flatMap(({ model }) => model.serviceMs ?? []).sort((a, b) => a - b);
   const serviceMs = measured[Math.floor(measured.length / 2)] ?? SERVICE_MS_DEFAULT;
   const counts = serving.flatMap(({ model }) => model.slots > 0 ? [model.slots] : []);
   const slots = counts.length === 0 ? SLOTS_DEFAULT : Math.min(...counts);
   const atOnce = perMinute / 60_000 * Math.min(serviceMs, SERVICE_MS_MAX);
-  return Math.max(1, Math.ceil(atOnce / (slots * SHARE_LEAST)));
+  return Math.max(1, Math.ceil(atOnce / (slots * share)));
 }
 
 /** Whether a host has hardly a slot free. Demand is what entry nodes claim, this is what hosts feel. */

@@ -8,11 +8,13 @@
 import { totalOf } from "./capacity.ts";
 import { compareText } from "./demand.ts";
 import {
+  ADD_SHARE,
   asksHere,
   type HostOf,
   hostsJustified,
   isFull,
   isHostable,
+  KEEP_SHARE,
   lot,
   type ModelFacts,
   readModels,
@@ -101,7 +103,7 @@ function needed(
   let stay: readonly HostOf[] = hosts.toSorted(compareHosts);
   // What is known of a model's use changes with who is left to measure it: until nothing more can go.
   while (!stay.some(isFull)) {
-    const justified = hostsJustified(stay, perMinute);
+    const justified = hostsJustified(stay, { perMinute, share: KEEP_SHARE });
     const fewer = stay.filter(({ isPinned, model }, index) =>
       isPinned || model.busy > 0 || index + coming < justified
     );
@@ -242,7 +244,7 @@ function full(seats: Seats, models: ReadonlyMap<string, ModelFacts>): readonly M
       const { here, coming } = heldBy(seats, model);
       // Only both together add a host: all are full, and what comes in justifies one more.
       return coming === 0 && here.length > 0 && here.every(isFull) &&
-        here.length < hostsJustified(here, model.need.perMinute);
+        here.length < hostsJustified(here, { perMinute: model.need.perMinute, share: ADD_SHARE });
     })
     .sort((a, b) => b.need.perMinute - a.need.perMinute || compareText(a.id, b.id));
 }

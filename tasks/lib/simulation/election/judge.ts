@@ -11,6 +11,8 @@ const NOTICED_MS = 5_000;
 const ACTIVE_MS = 60_000;
 /** A drop and a load of one model so close together are a swing, unless something happened. */
 const SWING_MS = 600_000;
+/** A change of demand is felt by hosts and entry nodes within this. */
+const HEARD_MS = 60_000;
 /** Hosts that are used less than this did not need another. */
 const NEEDED_SHARE = 0.5;
 
@@ -36,6 +38,8 @@ export class Judge {
   readonly #missing = new Map<string, number>();
   readonly #needless = new Map<string, number[]>();
   readonly #dropped = new Map<string, { readonly atMs: number; readonly atOnce: number }>();
+  /** Least demand of late, by model and side. */
+  readonly #least = new Map<string, { readonly atOnce: number; readonly atMs: number }>();
   #upsetMs = Number.NEGATIVE_INFINITY;
   #graceMs = Number.NEGATIVE_INFINITY;
 
@@ -54,6 +58,12 @@ export class Judge {
     this.#graceMs = this.#truth.nowMs + NOTICED_MS;
   }
 
+  /** A load failed, which no plan can foresee: time starts anew. */
+  failed(host: SimHost, id: string): void {
+    const key = `${host.side} ${id}`;
+    if (this.#missing.has(key)) this.#missing.set(key, this.#truth.nowMs);
+  }
+
   /** The sides are others now: who asked on which is open again. */
   divided(): void {
     this.upset();
@@ -69,6 +79,12 @@ export class Judge {
     return this.#alive(side).filter(({ hosted }) =>
       hosted?.id === id && hosted.state === "serving"
     );
+  }
+
+  /** The demand of a model is about to change: an election hears of it a while later. */
+  turning(id: string, side: number): void {
+    const atMs = this.#truth.nowMs;
+    this.#least.set(`${side} ${id}`, { atOnce: this.#atOnce(id, side), atMs });
   }
 
   /** Looks at every model that is in demand. */
@@ -136,7 +152,12 @@ export class Judge {
   drop(host: SimHost, id: string): void {
     const { nowMs } = this.#truth;
     this.drops += 1;
-    const atOnce = this.#atOnce(id, host.side);
+    const before = this.#least.get(`${host.side} ${id}`);
+    const isRecent = before !== undefined && nowMs - before.atMs < HEARD_MS;
+    const atOnce = Math.min(
+      this.#atOnce(id, host.side),
+      isRecent ? before.atOnce : Number.POSITIVE_INFINITY,
+    );
     this.#dropped.set(`${host.side} ${id}`, { atMs: nowMs, atOnce });
     const isLast = this.#serving(id, host.side).every((other) => other === host);
     if (isLast && this.#isActive(id, host.side) && host.hosted?.state === "serving") {

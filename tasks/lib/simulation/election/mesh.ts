@@ -60,7 +60,10 @@ export class ElectionMesh {
       publish: (from) => this.#publish(from),
       onLoad: (host, id) => this.judge.load(host, id),
       onDrop: (host, id) => this.judge.drop(host, id),
-      onReady: () => this.judge.look(),
+      onLoaded: (host, id, isOk) => {
+        if (isOk) this.judge.look();
+        else this.judge.failed(host, id);
+      },
       loadMs: () => ({
         ms: this.chance.between(1_000, 5_000),
         isOk: this.chance.next() >= this.failing,
@@ -190,6 +193,7 @@ export class ElectionMesh {
     readonly entries: number;
     readonly serviceMs: number;
   }): void {
+    for (const side of new Set(this.hosts.map((host) => host.side))) this.judge.turning(id, side);
     if (perMinute === 0) this.#traffic.delete(id);
     else {
       const all = this.hosts.map((_, n) => n);

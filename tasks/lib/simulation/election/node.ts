@@ -40,10 +40,10 @@ export interface Surroundings {
   readonly plan: (view: MeshView) => MeshPlan;
   /** Tells a record to all who can be reached. */
   readonly publish: (from: SimHost) => void;
-  /** A load began, and was or was not asked for by the plan. */
   readonly onLoad: (host: SimHost, id: string) => void;
-  readonly onReady: (host: SimHost, id: string) => void;
-  readonly onDrop: (host: SimHost, id: string, reason: string) => void;
+  /** A load ended, well or not. */
+  readonly onLoaded: (host: SimHost, id: string, isOk: boolean) => void;
+  readonly onDrop: (host: SimHost, id: string) => void;
   /** Milliseconds that a load takes; undefined for one that fails. */
   readonly loadMs: (host: SimHost, id: string) => { readonly ms: number; readonly isOk: boolean };
 }
@@ -202,7 +202,7 @@ export class SimHost {
       case "load":
         return this.#load(effect.id);
       case "drop":
-        return this.drop(effect.id, effect.reason);
+        return this.drop(effect.id);
       case "avoid":
         this.#avoids = effect.models;
         return this.publish();
@@ -222,16 +222,16 @@ export class SimHost {
     queue.after(ms, () => {
       if (this.#model !== model || !this.isAlive) return;
       this.#change(isOk ? { ...model, state: "serving" } : undefined);
-      if (isOk) this.#around.onReady(this, id);
-      else this.handle({ kind: "failed", id });
+      this.#around.onLoaded(this, id, isOk);
+      if (!isOk) this.handle({ kind: "failed", id });
     });
   }
 
   /** Lets a model go. */
-  drop(id: string, reason: string): void {
+  drop(id: string): void {
     const model = this.#model;
     if (model === undefined || model.id !== id || model.state === "draining") return;
-    this.#around.onDrop(this, id, reason);
+    this.#around.onDrop(this, id);
     const draining: Held = { ...model, state: "draining" };
     const isIdle = model.usage.told(this.#around.queue.nowMs).busy === 0;
     this.#change(draining);
