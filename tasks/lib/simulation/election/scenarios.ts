@@ -98,6 +98,30 @@ function hours(mesh: ElectionMesh): void {
   }
 }
 
+/** Something of everything, in twenty minutes and a rest. */
+function story(mesh: ElectionMesh): void {
+  const { chance } = mesh;
+  const nodes = mesh.hosts.map((_, n) => n);
+  mesh.startAll();
+  mesh.pass(MINUTE_MS);
+  turn(mesh);
+  mesh.pass(4 * MINUTE_MS);
+  const [first = 0, second = 0, third = 0] = chance.some(nodes, 3);
+  mesh.kill(first);
+  mesh.pass(chance.between(0.1, 1) * MINUTE_MS);
+  mesh.kill(second);
+  mesh.leave(third);
+  mesh.pass(2 * MINUTE_MS);
+  mesh.partition((n) => n % 2);
+  mesh.pass(chance.between(0.2, 3) * MINUTE_MS);
+  mesh.partition(() => 0);
+  mesh.remake(first, {});
+  mesh.start(first);
+  mesh.pass(4 * MINUTE_MS);
+  turn(mesh);
+  mesh.pass(4 * MINUTE_MS);
+}
+
 /** The scenarios by name. */
 export const ELECTION_SCENARIOS: Readonly<Record<string, Play>> = {
   "election-demand": demand,
@@ -105,9 +129,10 @@ export const ELECTION_SCENARIOS: Readonly<Record<string, Play>> = {
   "election-partition": partition,
   "election-flags": flags,
   "election-hours": hours,
+  "election-story": story,
 };
 
-/** Plays a scenario, then lets the mesh come to rest. */
+/** Plays a scenario, then lets the mesh come to rest; the steps are first hosts, and what went wrong. */
 export function playElection(
   name: string,
   plan: { readonly seed: number; readonly nodes: number },
