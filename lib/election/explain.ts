@@ -42,7 +42,7 @@ function insteadWords(instead: GivenUp | undefined): string {
 }
 
 /** Why a member does not serve a model. */
-export function obstacleWords(obstacle: Obstacle): string {
+function obstacleWords(obstacle: Obstacle): string {
   switch (obstacle.kind) {
     case "holds_it":
       return "holds it";

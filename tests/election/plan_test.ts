@@ -126,6 +126,15 @@ Deno.test("an idle host beyond what is needed is not in the plan, one that works
   assert.deepEqual(hostsOf(hosts(0.25), "a"), [n1, n2]);
 });
 
+Deno.test("no host goes, however idle it says it is, while another is full", () => {
+  const view = viewOf(
+    member(0, wish("a", 1)),
+    member(1, { hosted: [hosted("a", { busy: 1 })] }),
+    member(2, { hosted: [hosted("a")] }),
+  );
+  assert.deepEqual(hostsOf(view, "a"), [n1, n2]);
+});
+
 Deno.test("a model without a host goes before another model's spare replica", () => {
   const view = viewOf(
     member(0, { demand: [{ id: "a", perMinute: 60 }, { id: "b", perMinute: 1 }] }),

@@ -95,7 +95,7 @@ export class Judge {
       const isActive = nowMs - atMs < ACTIVE_MS && this.#canBeHeld(id, side);
       const since = this.#missing.get(key);
       if (!isActive || this.#serving(id, side).length > 0) {
-        if (isActive && since !== undefined) this.waits.push(nowMs - since);
+        if (isActive && since !== undefined && since < nowMs) this.waits.push(nowMs - since);
         this.#missing.delete(key);
       } else if (since === undefined) {
         this.#missing.set(key, Math.max(nowMs, this.#graceMs));
