@@ -1,9 +1,11 @@
 /**
- * `deno task simulate`: plays scenarios on simulated meshes and prints how long it takes until all agree.
+ * `deno task simulate`: plays scenarios on simulated meshes and prints how long it takes until all agree, or until
+ * a model that is asked for has a host (election-…).
  *
  * @module
  */
 import { parseArgs } from "node:util";
+import { ELECTION_SCENARIOS, playElection } from "./lib/simulation/election/scenarios.ts";
 import { play, SCENARIOS } from "./lib/simulation/scenarios.ts";
 import { tableOf, Tally } from "./lib/simulation/table.ts";
 import { World } from "./lib/simulation/world.ts";
@@ -15,7 +17,8 @@ const USAGE = [
   "  --clients N      clients besides (default 8)",
   "  --seeds S        runs of each scenario, each with its own seed (default 5)",
   "  --from SEED      the first seed (default 1)",
-  `  --scenario NAME  one of start, story, ${Object.keys(SCENARIOS).join(", ")} (default: all)`,
+  `  --scenario NAME  one of start, story, ${Object.keys(SCENARIOS).join(", ")},`,
+  `                   ${Object.keys(ELECTION_SCENARIOS).join(", ")} (default: all)`,
 ];
 
 interface Options {
@@ -43,7 +46,7 @@ function parseOptions(args: readonly string[]): Options | undefined {
     throw new SyntaxError(`Cannot parse the flags: ${(cause as Error).message}`, { cause });
   }
   if (values.help === true) return undefined;
-  const all = ["start", ...Object.keys(SCENARIOS)];
+  const all = ["start", ...Object.keys(SCENARIOS), ...Object.keys(ELECTION_SCENARIOS)];
   const { scenario } = values;
   if (scenario !== undefined && ![...all, "story"].includes(scenario)) {
     throw new SyntaxError(`Cannot play "${scenario}": wanted one of story, ${all.join(", ")}`);
@@ -74,7 +77,11 @@ function main(args: readonly string[]): number {
     for (let seed = options.from; seed < options.from + options.seeds; seed += 1) {
       const { nodes, clients } = options;
       const plan = { seed, members: nodes, clients, cone: 0.25, symmetric: 0.1 };
-      tally.add(seed, play(new World(plan), scenario));
+      const isElection = Object.hasOwn(ELECTION_SCENARIOS, scenario);
+      tally.add(
+        seed,
+        isElection ? playElection(scenario, { seed, nodes }) : play(new World(plan), scenario),
+      );
     }
     return tally;
   });
