@@ -2,6 +2,7 @@ import type { CancelTimer, Timers } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { PeerStream } from "../mesh/link_ports.ts";
 import { encodeAnswerHead, encodeBroken } from "./peer_head.ts";
+import { UpstreamError } from "./ports.ts";
 
 /**
  * Writes an answer and END, piece by piece and only as fast as the peer takes it. An answer that breaks
@@ -50,7 +51,9 @@ async function passOn(
     try {
       bytes = (await reader.read()).value;
     } catch (error) {
-      await watch.during(stream.write({ kind: "head", head: encodeBroken(messageOf(error)) }));
+      const isCrash = error instanceof UpstreamError && error.isCrash;
+      const head = encodeBroken({ message: messageOf(error), isCrash });
+      await watch.during(stream.write({ kind: "head", head }));
       return;
     }
     if (bytes === undefined) return;

@@ -192,7 +192,11 @@ export class PeerDoor {
       {
         clientGone: stream.broken,
         body,
-        peer: { nodeId: caller.nodeId, model: head.model },
+        peer: {
+          nodeId: caller.nodeId,
+          model: head.model,
+          isContinuation: head.isContinuation,
+        },
       },
     );
     await this.#write(stream, response);

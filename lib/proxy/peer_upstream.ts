@@ -36,18 +36,22 @@ export class PeerUpstream implements Upstream {
   async send(request: UpstreamRequest, signal: AbortSignal): Promise<UpstreamResponse> {
     if (signal.aborted) throw cancelled(signal);
     const patience = new Patience(signal);
+    const { hasAlternative = false, givesUp } = request;
     // On the last target, to wait for the link is better than to fail.
-    if (request.hasAlternative === true) patience.endOn(this.#options.onSuspect);
+    if (hasAlternative || givesUp !== undefined) {
+      patience.endOn(this.#options.onSuspect, () => hasAlternative);
+    }
     try {
       const stream = await this.#open(patience);
       const { nodeId, isRelayed } = this.#options;
-      return await new PeerExchange(stream, patience).ask({
+      return await new PeerExchange(stream, patience, givesUp).ask({
         path: request.path,
         headers: request.headers,
         model: request.model,
         sizeBytes: request.body?.length ?? 0,
         to: isRelayed ? nodeId : undefined,
         hops: isRelayed ? 1 : 0,
+        isContinuation: request.isContinuation ?? false,
       }, request.body);
     } catch (error) {
       patience.release();

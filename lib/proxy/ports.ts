@@ -35,8 +35,11 @@ export interface UpstreamRequest {
   readonly model?: string;
   /** True when another target would be tried if this one failed. */
   readonly hasAlternative?: boolean;
-  /** True when the rest of a broken answer can be had elsewhere: it is given up as soon as its link is suspect. */
-  readonly isResumable?: boolean;
+  /**
+   * Asked when the link becomes suspect in the middle of the answer: true when the rest can be had elsewhere, so the
+   * answer is given up; without it, or when it says false, the link is waited for.
+   */
+  readonly givesUp?: () => boolean;
   /** True for the rest of an answer that broke off: it is admitted before new requests. */
   readonly isContinuation?: boolean;
 }
