@@ -18,9 +18,11 @@ export async function writeAnswer(
     readonly refusal: string | undefined;
     readonly timers: Timers;
     readonly stalledReaderMs: number;
+    /** Whether this node ends what runs on it: then a break is no fault of the request. @default {() => false} */
+    readonly isEnding?: () => boolean;
   },
 ): Promise<void> {
-  const { response, refusal, timers, stalledReaderMs } = options;
+  const { response, refusal, timers, stalledReaderMs, isEnding = () => false } = options;
   const reader = response.body?.getReader();
   const stopReading = (): void => void reader?.cancel().catch(() => {});
   const watch = new StallWatch(timers, stalledReaderMs, () => stream.cancel());
@@ -30,7 +32,7 @@ export async function writeAnswer(
     const { status, headers } = response;
     const head = encodeAnswerHead({ status, headers, refusal });
     await watch.during(stream.write({ kind: "head", head }));
-    if (reader !== undefined) await passOn(reader, stream, watch);
+    if (reader !== undefined) await passOn(reader, stream, { watch, isEnding });
     await watch.during(stream.end());
   } catch (error) {
     stopReading();
@@ -44,14 +46,14 @@ export async function writeAnswer(
 async function passOn(
   reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>,
   stream: PeerStream,
-  watch: StallWatch,
+  { watch, isEnding }: { readonly watch: StallWatch; readonly isEnding: () => boolean },
 ): Promise<void> {
   for (;;) {
     let bytes: Uint8Array<ArrayBuffer> | undefined;
     try {
       bytes = (await reader.read()).value;
     } catch (error) {
-      const isCrash = error instanceof UpstreamError && error.isCrash;
+      const isCrash = error instanceof UpstreamError && error.isCrash && !isEnding();
       const head = encodeBroken({ message: messageOf(error), isCrash });
       await watch.during(stream.write({ kind: "head", head }));
       return;

@@ -214,7 +214,8 @@ export class PeerDoor {
   async #write(stream: PeerStream, response: Response, refusal?: string): Promise<void> {
     const { timers } = this.#options;
     const { stalledReaderMs } = this.#limits;
-    await writeAnswer(stream, { response, refusal, timers, stalledReaderMs });
+    const isEnding = (): boolean => this.#isStopped;
+    await writeAnswer(stream, { response, refusal, timers, stalledReaderMs, isEnding });
   }
 
   /** The peer may still be sending; a peer of good will stops when it has the answer. */
