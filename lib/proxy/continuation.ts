@@ -103,7 +103,7 @@ export class Continuation implements ByteSource {
         const last = await this.#goOn(cause);
         if (last === undefined) continue;
         this.#isEnded = true;
-        return last;
+        return last.length > 0 ? last : undefined;
       }
     }
     return undefined;

@@ -68,7 +68,7 @@ export class RestWriter {
     const { kind, soFar } = this.#options;
     const out: string[] = [];
     const say = (part: JsonObject): void => {
-      out.push(this.#write([{ index: 0, finish_reason: null, ...part }], event));
+      out.push(this.#write([{ index: 0, "finish_reason": null, ...part }], event));
     };
     if (kind === "text" && fresh !== "") say({ text: fresh, logprobs: null });
     if (kind === "chat") {
@@ -84,7 +84,7 @@ export class RestWriter {
   #end(reason: string, event: JsonObject): string {
     const { kind, restKind, wantsUsage } = this.#options;
     const figures = this.#figuresOf(event);
-    const end = { index: 0, finish_reason: reason };
+    const end = { index: 0, "finish_reason": reason };
     if (kind === "text") return this.#write([{ ...end, text: "", logprobs: null }], event, figures);
     const { usage, ...others } = figures;
     const isApart = restKind === "text" && wantsUsage && usage !== undefined;
@@ -142,11 +142,12 @@ export class RestWriter {
   }
 }
 
-/** The last events of an answer that was complete but for them. */
+/** The last events of an answer that was complete but for them; empty when they were said too. */
 export function lastEvents(soFar: SoFar, kind: StreamKind): Uint8Array<ArrayBuffer> {
+  if (soFar.isDone) return new Uint8Array(0);
   const choice = kind === "chat"
-    ? { index: 0, finish_reason: "length", delta: {} }
-    : { index: 0, finish_reason: "length", text: "", logprobs: null };
+    ? { index: 0, "finish_reason": "length", delta: {} }
+    : { index: 0, "finish_reason": "length", text: "", logprobs: null };
   const end = soFar.finishReason === undefined
     ? eventText({ choices: [choice], ...soFar.head })
     : "";

@@ -6,8 +6,8 @@ import { joined } from "../base/bytes.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../base/json.ts";
 import { eventsIn } from "./sse_events.ts";
 
-/** Raw bytes kept before they are looked at: some hundred events. */
-const RAW_BYTES_MAX = 64 * 1024;
+/** Raw bytes kept before they are looked at: a thousand events, which takes some milliseconds. */
+const RAW_BYTES_MAX = 256 * 1024;
 /** Longest text that is kept, in UTF-16 units; a longer answer is not continued. */
 const TEXT_CHARS_MAX = 1024 * 1024;
 
@@ -27,6 +27,8 @@ export interface SoFar {
   readonly hasRole: boolean;
   /** Why the answer ends; undefined while it does not. */
   readonly finishReason: string | undefined;
+  /** True after `[DONE]`: nothing follows. */
+  readonly isDone: boolean;
 }
 
 /** Follows one answer. */
@@ -41,6 +43,7 @@ export class StreamRecord {
   #tokenCount = 0;
   #hasRole = false;
   #finishReason: string | undefined;
+  #isDone = false;
   #fault: string | undefined;
 
   constructor(kind: StreamKind) {
@@ -66,6 +69,7 @@ export class StreamRecord {
       tokenCount: this.#tokenCount,
       hasRole: this.#hasRole,
       finishReason: this.#finishReason,
+      isDone: this.#isDone,
     };
   }
 
@@ -75,6 +79,7 @@ export class StreamRecord {
     this.#rawBytes = 0;
     for (const { data } of eventsIn(raw)) {
       if (this.#fault !== undefined) break;
+      if (data === "[DONE]") this.#isDone = true;
       if (data === undefined || data === "[DONE]") continue;
       const fault = this.#read(parsed(data));
       if (fault !== undefined) this.#fail(fault);

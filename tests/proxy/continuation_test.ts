@@ -12,7 +12,7 @@ const WHOLE = TOKENS.join("");
 const ASK = {
   model: "tiny",
   stream: true,
-  stream_options: { include_usage: true },
+  "stream_options": { include_usage: true },
   messages: [{ role: "user", content: "go" }],
 };
 

@@ -10,6 +10,7 @@ const SO_FAR: SoFar = {
   tokenCount: 4,
   hasRole: true,
   finishReason: undefined,
+  isDone: false,
 };
 const OPTIONS: RestWriterOptions = {
   kind: "chat",
@@ -21,7 +22,7 @@ const OPTIONS: RestWriterOptions = {
   isThinking: false,
   nodeId: "two",
 };
-const USAGE = { prompt_tokens: 14, completion_tokens: 6, total_tokens: 20 };
+const USAGE = { "prompt_tokens": 14, "completion_tokens": 6, "total_tokens": 20 };
 
 function write(options: Partial<RestWriterOptions>, ...events: unknown[]): string[] {
   const writer = new RestWriter({ ...OPTIONS, ...options });
@@ -49,7 +50,7 @@ Deno.test("RestWriter says the rest by the ids of the beginning, and no second r
     {
       choices: [],
       ...HEAD,
-      usage: { prompt_tokens: 10, completion_tokens: 10, total_tokens: 20 },
+      usage: { "prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 20 },
       timings: { x: 1 },
     },
   ]);
@@ -98,4 +99,5 @@ Deno.test("lastEvents() ends an answer that has all its tokens, once", () => {
   assert.match(text(SO_FAR), /"finish_reason":"length","delta":\{\}.*\n\ndata: \[DONE\]\n\n$/);
   assert.match(text(SO_FAR, "text"), /"finish_reason":"length","text":""/);
   assert.equal(text({ ...SO_FAR, finishReason: "stop" }), "data: [DONE]\n\n");
+  assert.equal(text({ ...SO_FAR, finishReason: "stop", isDone: true }), "");
 });

@@ -19,6 +19,7 @@ const SO_FAR: SoFar = {
   tokenCount: 3,
   hasRole: true,
   finishReason: undefined,
+  isDone: false,
 };
 const ASKED = { role: "user", content: "go" };
 
@@ -33,12 +34,12 @@ function read(kind: StreamKind, body: unknown): ContinuableRequest {
 }
 
 Deno.test("a chat goes on behind what was said, with fewer tokens and no slot of the other host", () => {
-  const body = { messages: [ASKED], max_tokens: 10, n_predict: -1, seed: 5, id_slot: 2 };
+  const body = { messages: [ASKED], "max_tokens": 10, "n_predict": -1, seed: 5, "id_slot": 2 };
   assert.deepEqual(restRequest(read("chat", body), SO_FAR), {
     body: {
       messages: [ASKED, { role: "assistant", content: "The fox" }],
-      max_tokens: 7,
-      n_predict: -1,
+      "max_tokens": 7,
+      "n_predict": -1,
       seed: 5,
     },
     given: "The fox",
@@ -132,12 +133,15 @@ Deno.test("what cannot go on exactly is refused, and what can is not", () => {
 
 Deno.test("an answer that used its tokens has no rest", () => {
   const isUsed = (body: object) => isUsedUp(read("chat", { messages: [], ...body }), SO_FAR);
-  assert.deepEqual([{ max_tokens: 3 }, { max_tokens: 4 }, { n_predict: -1 }, {}].map(isUsed), [
-    true,
-    false,
-    false,
-    false,
-  ]);
+  assert.deepEqual(
+    [{ "max_tokens": 3 }, { "max_tokens": 4 }, { "n_predict": -1 }, {}].map(isUsed),
+    [
+      true,
+      false,
+      false,
+      false,
+    ],
+  );
 });
 
 Deno.test("atTokenEnd() cuts a word's space and broken characters, and nothing else", () => {

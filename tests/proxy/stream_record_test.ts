@@ -24,6 +24,7 @@ Deno.test("StreamRecord knows what a chat said, and by which ids", () => {
     tokenCount: 3,
     hasRole: true,
     finishReason: undefined,
+    isDone: false,
   });
   push(record, delta({}, { finish_reason: "stop" }), { choices: [], usage: {}, ...HEAD });
   const end = record.read();

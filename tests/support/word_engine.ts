@@ -101,21 +101,21 @@ export class WordEngine implements Upstream {
     const event = (choices: unknown[], more = {}): string =>
       `data: ${JSON.stringify({ choices, ...head, ...more })}\n\n`;
     const usage = {
-      prompt_tokens: 10 + tokensOf(tokens, given),
-      completion_tokens: said.length,
-      total_tokens: 10 + tokensOf(tokens, given) + said.length,
+      "prompt_tokens": 10 + tokensOf(tokens, given),
+      "completion_tokens": said.length,
+      "total_tokens": 10 + tokensOf(tokens, given) + said.length,
     };
-    const finish = { index: 0, finish_reason: said.length === rest.length ? "stop" : "length" };
+    const finish = { index: 0, "finish_reason": said.length === rest.length ? "stop" : "length" };
     if (!all.startsWith(given)) throw new Error(`Nothing to go on with: ${given}`);
     if (!isChat) {
       return [
-        ...said.map((text) => event([{ index: 0, text, finish_reason: null }])),
+        ...said.map((text) => event([{ index: 0, text, "finish_reason": null }])),
         event([{ ...finish, text: "" }], { usage }),
         "data: [DONE]\n\n",
       ];
     }
     const delta = (value: unknown): string =>
-      event([{ index: 0, finish_reason: null, delta: value }]);
+      event([{ index: 0, "finish_reason": null, delta: value }]);
     const isEcho = this.#options.repeatsPrefill === true && given !== "";
     return [
       delta({ role: "assistant", content: null }),
