@@ -277,3 +277,41 @@ Deno.test("forward() says that the queue here is full when all others failed", a
   );
   assert.deepEqual([error.code, error.facts.retryAfterS], ["queue_full", 3]);
 });
+
+Deno.test("forward() asks nobody else once too much has failed", async () => {
+  const { table, router, run } = setup();
+  table.serve("m", nowhere);
+  const second = new MemoryUpstream();
+  table.alsoServe("m", { nodeId: "b", upstream: second, slots: 1 });
+  while (router.mayRetry(0));
+  const { message } = await failureOf(run);
+  assert.match(message, /too much fails at once/);
+  assert.equal(second.seen.length, 0);
+});
+
+Deno.test("forward() tells of retries, and avoids the target that failed for the next request", async () => {
+  const { table, test, run } = setup();
+  const [bad, good] = [new MemoryUpstream(), new MemoryUpstream()];
+  table.serve("m", bad, { nodeId: "bad" });
+  table.alsoServe("m", { nodeId: "good", upstream: good, slots: 4 });
+  void bad.script({ cut: "before the head" });
+  for (let i = 0; i < 2; i += 1) {
+    void good.script({ whole: bytes("{}") });
+    assert.equal((await run()).target.nodeId, "good");
+  }
+  assert.equal(bad.seen.length, 1);
+  assert.deepEqual(test.events.filter(({ kind }) => kind === "retried").length, 1);
+});
+
+Deno.test("forward() has an engine's figures taken in when the answer is complete", async () => {
+  const { table, router, run, test } = setup();
+  const engine = new MemoryUpstream();
+  table.serve("m", engine, { nodeId: "a" });
+  void engine.script({ whole: bytes("{}") });
+  const { onComplete } = await run();
+  test.time.advance(500);
+  onComplete?.(bytes('"timings":{"prompt_n":100,"prompt_ms":100000,"predicted_n":9}'));
+  const target = { nodeId: "a", upstream: engine, slots: 1 };
+  const { order } = router.rank({ model: "m", bodyBytes: 4 }, [{ target, busyCount: 0 }], 0);
+  assert.ok((order[0]?.expectedMs ?? 0) >= 1_000);
+});
