@@ -283,6 +283,7 @@ function openAiApp(node: MeshNode, settings: NodeSettings): OpenAiApp {
     clock: systemClock,
     timers: systemTimers,
     rng: systemRng,
+    continuesAnswers: settings.continuesAnswers,
     newRequestId: () => `req-${crypto.randomUUID()}`,
     observe: (event) => node.observe(event),
     metrics: () => node.metrics(),
