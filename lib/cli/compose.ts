@@ -282,6 +282,8 @@ function openAiApp(node: MeshNode, settings: NodeSettings): OpenAiApp {
     keys: settings.apiKeys.length === 0 ? undefined : new KeyRing(settings.apiKeys),
     clock: systemClock,
     timers: systemTimers,
+    rng: systemRng,
+    continuesAnswers: settings.continuesAnswers,
     newRequestId: () => `req-${crypto.randomUUID()}`,
     observe: (event) => node.observe(event),
     metrics: () => node.metrics(),

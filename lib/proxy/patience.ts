@@ -1,14 +1,15 @@
 import { UpstreamError } from "./ports.ts";
 
 /**
- * How long an exchange is worth waiting for: until the caller aborts it, or, while there is no answer,
- * until the link is suspect.
+ * How long an exchange is worth waiting for: until the caller aborts it, or the link is suspect and the caller
+ * says that it is not worth it any more.
  */
 export class Patience {
   readonly #signal: AbortSignal;
   #why: UpstreamError | undefined;
   #runOver: (why: UpstreamError) => void = () => {};
   #endSuspicion: () => void = () => {};
+  #isWorthless: () => boolean = () => true;
 
   constructor(signal: AbortSignal) {
     this.#signal = signal;
@@ -20,11 +21,16 @@ export class Patience {
     return this.#why;
   }
 
-  /** Ends it too when `subscribe` calls back. */
-  endOn(subscribe: (listener: () => void) => () => void): void {
-    const end = subscribe(() =>
-      this.#end(new UpstreamError("Nothing is heard from it on the link", false))
-    );
+  /** Ends it too when `subscribe` calls back, unless `isWorthless` says that it is still worth waiting. */
+  endOn(
+    subscribe: (listener: () => void) => () => void,
+    isWorthless: () => boolean = () => true,
+  ): void {
+    this.#isWorthless = isWorthless;
+    const end = subscribe(() => {
+      if (this.#why !== undefined || !this.#isWorthless()) return;
+      this.#end(new UpstreamError("Nothing is heard from it on the link", false));
+    });
     if (this.#why === undefined) this.#endSuspicion = end;
     else end();
   }
@@ -40,8 +46,12 @@ export class Patience {
     return new Promise((_, reject) => this.onOver(reject));
   }
 
-  /** The answer has begun: from now on only the caller ends it. */
-  onAnswer(): void {
+  /** The answer has begun: from now on only the caller ends it, or a suspicion when `givesUp` agrees. */
+  onAnswer(givesUp?: () => boolean): void {
+    if (givesUp !== undefined) {
+      this.#isWorthless = givesUp;
+      return;
+    }
     this.#endSuspicion();
     this.#endSuspicion = () => {};
   }

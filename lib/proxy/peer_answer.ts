@@ -4,6 +4,7 @@ import { messageOf } from "../base/errors.ts";
 import { WholeResponse } from "../base/whole_response.ts";
 import type { PeerStream, StreamFrame } from "../mesh/link_ports.ts";
 import { encodeAnswerHead, encodeBroken } from "./peer_head.ts";
+import { UpstreamError } from "./ports.ts";
 
 /**
  * Writes an answer and END, piece by piece and only as fast as the peer takes it. An answer that breaks
@@ -19,14 +20,22 @@ export async function writeAnswer(
     readonly refusal: string | undefined;
     readonly timers: Timers;
     readonly stalledReaderMs: number;
+    /** Whether this node ends what runs on it: then a break is no fault of the request. @default {() => false} */
+    readonly isEnding?: () => boolean;
   },
 ): Promise<void> {
+<<<<<<< HEAD
   const { response, refusal, timers, stalledReaderMs } = options;
   const { status, headers } = response;
   const head = {
     kind: "head",
     head: encodeAnswerHead({ status, headers, refusal }),
   } as const;
+=======
+  const { response, refusal, timers, stalledReaderMs, isEnding = () => false } = options;
+  const reader = response.body?.getReader();
+  const stopReading = (): void => void reader?.cancel().catch(() => {});
+>>>>>>> resilience
   const watch = new StallWatch(timers, stalledReaderMs, () => stream.cancel());
   try {
     if (response instanceof WholeResponse) {
@@ -65,8 +74,15 @@ async function writePieces(
   stream.broken.addEventListener("abort", stopReading, { once: true });
   if (stream.broken.aborted) stopReading();
   try {
+<<<<<<< HEAD
     await watch.during(stream.write(head));
     if (source !== undefined) await passOn(source, stream, watch);
+=======
+    const { status, headers } = response;
+    const head = encodeAnswerHead({ status, headers, refusal });
+    await watch.during(stream.write({ kind: "head", head }));
+    if (reader !== undefined) await passOn(reader, stream, { watch, isEnding });
+>>>>>>> resilience
     await watch.during(stream.end());
   } catch (error) {
     stopReading();
@@ -79,14 +95,16 @@ async function writePieces(
 async function passOn(
   source: ByteSource,
   stream: PeerStream,
-  watch: StallWatch,
+  { watch, isEnding }: { readonly watch: StallWatch; readonly isEnding: () => boolean },
 ): Promise<void> {
   for (;;) {
     let bytes: Uint8Array<ArrayBuffer> | undefined;
     try {
       bytes = await source.next();
     } catch (error) {
-      await watch.during(stream.write({ kind: "head", head: encodeBroken(messageOf(error)) }));
+      const isCrash = error instanceof UpstreamError && error.isCrash && !isEnding();
+      const head = encodeBroken({ message: messageOf(error), isCrash });
+      await watch.during(stream.write({ kind: "head", head }));
       return;
     }
     if (bytes === undefined) return;

@@ -193,7 +193,11 @@ export class PeerDoor {
       {
         clientGone: stream.broken,
         body,
-        peer: { nodeId: caller.nodeId, model: head.model },
+        peer: {
+          nodeId: caller.nodeId,
+          model: head.model,
+          isContinuation: head.isContinuation,
+        },
       },
     );
     await this.#write(stream, response);
@@ -211,7 +215,8 @@ export class PeerDoor {
   async #write(stream: PeerStream, response: Response, refusal?: string): Promise<void> {
     const { timers } = this.#options;
     const { stalledReaderMs } = this.#limits;
-    await writeAnswer(stream, { response, refusal, timers, stalledReaderMs });
+    const isEnding = (): boolean => this.#isStopped;
+    await writeAnswer(stream, { response, refusal, timers, stalledReaderMs, isEnding });
   }
 
   /** The peer may still be sending; a peer of good will stops when it has the answer. */

@@ -38,19 +38,31 @@ export class PeerUpstream implements Upstream {
   async send(request: UpstreamRequest, signal: AbortSignal): Promise<UpstreamResponse> {
     if (signal.aborted) throw cancelled(signal);
     const patience = new Patience(signal);
-    // On the last target, to wait a moment for the link is better than to fail.
+    const { hasAlternative = false, givesUp } = request;
     const { onSuspect, onSilent } = this.#options;
-    patience.endOn(request.hasAlternative === true ? onSuspect : onSilent);
+    let isSilent = false;
+    // On the last target, to wait a moment for the link is better than to fail.
+    patience.endOn((listener) => {
+      const ends = [
+        onSuspect(listener),
+        onSilent(() => {
+          isSilent = true;
+          listener();
+        }),
+      ];
+      return () => ends.forEach((end) => end());
+    }, () => hasAlternative || isSilent);
     try {
       const stream = await this.#open(patience);
       const { nodeId, isRelayed } = this.#options;
-      return await new PeerExchange(stream, patience).ask({
+      return await new PeerExchange(stream, patience, givesUp).ask({
         path: request.path,
         headers: request.headers,
         model: request.model,
         sizeBytes: request.body?.length ?? 0,
         to: isRelayed ? nodeId : undefined,
         hops: isRelayed ? 1 : 0,
+        isContinuation: request.isContinuation ?? false,
       }, request.body);
     } catch (error) {
       patience.release();

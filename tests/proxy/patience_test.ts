@@ -68,3 +68,18 @@ Deno.test("Patience hears nothing after release()", () => {
   one.raise();
   assert.equal(patience.why, undefined);
 });
+
+Deno.test("Patience asks whether a suspect link is to be given up in the middle of an answer", () => {
+  const one = suspicion();
+  const patience = new Patience(new AbortController().signal);
+  patience.endOn(one.subscribe, () => false);
+  one.raise();
+  assert.equal(patience.why, undefined, "nobody else could answer");
+  let isWorthless = false;
+  patience.onAnswer(() => isWorthless);
+  one.raise();
+  assert.equal(patience.why, undefined, "nobody else could go on");
+  isWorthless = true;
+  one.raise();
+  assert.match(String(patience.why), /Nothing is heard/);
+});

@@ -13,6 +13,7 @@ const HEAD: PeerRequestHead = {
   sizeBytes: 3,
   to: NEXT,
   hops: 1,
+  isContinuation: false,
 };
 const ANSWER = { t: "answer", status: 200, headers: [] };
 const REQUEST: UpstreamRequest = {

@@ -27,6 +27,7 @@ class DoorNode {
     const { time } = world;
     this.#name = name;
     this.app = createOpenAiApp({
+      rng: { next: () => 0 },
       nodeId: name,
       table: new MeshRouting({
         local: this.own,
