@@ -92,7 +92,9 @@ export class Judge {
     const { nowMs } = this.#truth;
     for (const [key, atMs] of this.#asked) {
       const [side, id] = [Number(key.slice(0, key.indexOf(" "))), key.slice(key.indexOf(" ") + 1)];
-      const isActive = nowMs - atMs < ACTIVE_MS && this.#canBeHeld(id, side);
+      // Demand that was seen by nobody but a node that died is gone with it.
+      const isActive = nowMs - atMs < ACTIVE_MS && this.#truth.rate(id, side) > 0 &&
+        this.#canBeHeld(id, side);
       const since = this.#missing.get(key);
       if (!isActive || this.#serving(id, side).length > 0) {
         if (isActive && since !== undefined && since < nowMs) this.waits.push(nowMs - since);

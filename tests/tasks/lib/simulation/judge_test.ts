@@ -62,10 +62,14 @@ Deno.test("the judge gives time for what no plan can foresee", () => {
   assert.equal(court.judge.faults.length, 1);
 });
 
-Deno.test("the judge asks for nothing that no member can hold", () => {
+Deno.test("the judge asks for nothing that no member can hold, or that nobody alive asked for", () => {
   const court = new TestCourt();
   for (const host of court.mesh.hosts) host.isAlive = false;
   court.pass(60_000);
+  const silent = new TestCourt();
+  silent.rate = 0;
+  silent.pass(60_000);
+  assert.deepEqual(silent.judge.faults, []);
   assert.deepEqual(court.judge.faults, []);
 });
 
