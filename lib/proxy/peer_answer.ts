@@ -24,23 +24,17 @@ export async function writeAnswer(
     readonly isEnding?: () => boolean;
   },
 ): Promise<void> {
-<<<<<<< HEAD
-  const { response, refusal, timers, stalledReaderMs } = options;
+  const { response, refusal, timers, stalledReaderMs, isEnding = () => false } = options;
   const { status, headers } = response;
   const head = {
     kind: "head",
     head: encodeAnswerHead({ status, headers, refusal }),
   } as const;
-=======
-  const { response, refusal, timers, stalledReaderMs, isEnding = () => false } = options;
-  const reader = response.body?.getReader();
-  const stopReading = (): void => void reader?.cancel().catch(() => {});
->>>>>>> resilience
   const watch = new StallWatch(timers, stalledReaderMs, () => stream.cancel());
   try {
     if (response instanceof WholeResponse) {
       await watch.during(writeWhole(stream, head, response.whole));
-    } else await writePieces(stream, { head, body: response.body, watch });
+    } else await writePieces(stream, { head, body: response.body, watch, isEnding });
   } finally {
     watch.stop();
   }
@@ -61,10 +55,11 @@ async function writeWhole(
 
 async function writePieces(
   stream: PeerStream,
-  { head, body, watch }: {
+  { head, body, watch, isEnding }: {
     readonly head: StreamFrame;
     readonly body: Response["body"];
     readonly watch: StallWatch;
+    readonly isEnding: () => boolean;
   },
 ): Promise<void> {
   const source = body === null ? undefined : sourceOf(body);
@@ -74,15 +69,8 @@ async function writePieces(
   stream.broken.addEventListener("abort", stopReading, { once: true });
   if (stream.broken.aborted) stopReading();
   try {
-<<<<<<< HEAD
     await watch.during(stream.write(head));
-    if (source !== undefined) await passOn(source, stream, watch);
-=======
-    const { status, headers } = response;
-    const head = encodeAnswerHead({ status, headers, refusal });
-    await watch.during(stream.write({ kind: "head", head }));
-    if (reader !== undefined) await passOn(reader, stream, { watch, isEnding });
->>>>>>> resilience
+    if (source !== undefined) await passOn(source, stream, { watch, isEnding });
     await watch.during(stream.end());
   } catch (error) {
     stopReading();
