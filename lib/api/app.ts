@@ -11,7 +11,7 @@ import type { Timers } from "~/base/clock.ts";
 import { messageOf } from "~/base/errors.ts";
 import { type GuardPolicy, KeyRing } from "~/base/http_guard.ts";
 import { type AccessRules, admitCaller } from "./access.ts";
-import { modelOf, modelOfPath } from "./body.ts";
+import { modelOf, modelOfPath, modelOfQuery } from "./body.ts";
 import { ApiError } from "./errors.ts";
 import { type EventFollower, openEventStream, parseEventId, statusFor } from "./event_stream.ts";
 import {
@@ -101,6 +101,9 @@ function addRoutes(app: Hono<ManagementEnv>, options: ManagementAppOptions): voi
   route(app, "/api/events", { GET: followEvents(options) });
   route(app, "/api/models", { POST: startModel });
   route(app, `${MODELS_PATH}:name{.+}`, { DELETE: dropModel });
+  route(app, "/api/plan", {
+    GET: (c) => c.json(node.explainModel(modelOfQuery(c.req.query("model")))),
+  });
   route(app, "/api/shutdown", { POST: shutdown });
   route(app, "/api/discover", { GET: answerNotBuilt });
   const mesh = meshHandlers({ node, timers });

@@ -82,6 +82,19 @@ export function modelOfPath(encoded: string): string {
   return checkModelName(name);
 }
 
+/**
+ * The model that a query names.
+ *
+ * @throws {ApiError} 400 when there is none, or it cannot be one
+ */
+export function modelOfQuery(name: string | undefined): string {
+  if (name !== undefined && name !== "") return checkModelName(name);
+  throw new ApiError(400, "model_required", {
+    message: "Cannot explain a model without its name: ask for /api/plan?model=NAME",
+    param: "model",
+  });
+}
+
 function checkModelName(name: unknown): string {
   if (typeof name !== "string") throw invalidModel("it is not text");
   if (name.trim() === "") throw invalidModel("it is empty");

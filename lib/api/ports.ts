@@ -135,6 +135,21 @@ export interface StatusModel {
   readonly last_active_secs_ago: number | null;
 }
 
+/** What becomes of a model, in plain words. */
+export interface ModelExplanation {
+  readonly model: string;
+  /** One sentence. */
+  readonly summary: string;
+  /** Everybody who is here, hosts first. */
+  readonly members: readonly {
+    readonly id: string;
+    readonly is_host: boolean;
+    readonly words: string;
+  }[];
+  /** What would make it fit, when nobody can hold it. */
+  readonly advice: string | null;
+}
+
 /** What a node is doing. */
 export type NodeStatus =
   | "idle"
@@ -153,6 +168,8 @@ export interface StatusSnapshot {
   readonly version: string;
   readonly node_id: string;
   readonly node_status: NodeStatus;
+  /** Why it serves what it serves, or nothing: "host of X: only member left with 6 GiB free for it". */
+  readonly reason: string | null;
   readonly is_host: boolean;
   readonly is_client: boolean;
   readonly llama_ready: boolean;
@@ -251,6 +268,8 @@ export interface ManagedNode {
   revoke(request: RevokeRequest): Promise<Revoked>;
   /** Everybody who is here, this node first; empty outside of a mesh. */
   members(): readonly MemberInfo[];
+  /** Tells which member serves a model and why, and what stands against the others; changes nothing. */
+  explainModel(name: string): ModelExplanation;
   /** Ends the node in an orderly way; resolves when the shutdown has begun. */
   shutdown(): Promise<void>;
 }

@@ -14,8 +14,10 @@ import { freePorts } from "~/engine/io/free_port.ts";
 import { httpHealthProbe } from "~/engine/io/health.ts";
 import type { RunDir } from "~/engine/io/run_dir.ts";
 import type { PlanRequest } from "~/engine/memory_plan.ts";
+import { CATALOGUE } from "~/models/catalogue.ts";
 import { shortId } from "~/mesh/ids.ts";
 import { DiskModels } from "~/node/disk_models.ts";
+import { HostElection } from "~/node/election/host_election.ts";
 import { EngineDriver } from "~/node/engine_driver.ts";
 import { EventHub } from "~/node/events.ts";
 import { Inflight } from "~/node/inflight.ts";
@@ -57,6 +59,7 @@ export interface ComposedNode {
   readonly local: LocalModel;
   readonly settings: NodeSettings;
   readonly mesh: MeshRuntime;
+  readonly election: HostElection;
   readonly openai: OpenAiApp;
   readonly peers: PeerDoor;
 }
@@ -69,17 +72,18 @@ export async function composeNode(options: ComposeOptions): Promise<ComposedNode
   const parts = composeLocal(options);
   const { local, planner } = parts;
   // Made in a circle: the mesh tells the node, and the node tells the mesh.
-  const made: { node?: MeshNode; peers?: PeerDoor } = {};
-  const disk = new DiskModels(
-    async () => (await parts.models.inventory()).map(({ id }) => id),
-    () => mesh.runtime.changed(),
-  );
+  const made: { node?: MeshNode; peers?: PeerDoor; election?: HostElection } = {};
+  const disk = new DiskModels(() => parts.models.described(), () => {
+    mesh.runtime.changed();
+    made.election?.look();
+  });
   const mesh = await composeMesh(settings, {
     facts: () => ({
       engine: local.engine,
       offeredBytes: planner.offeredBytes,
       models: disk.names,
       slot: local.state,
+      election: made.election?.record(),
     }),
     events: {
       ...options.onMesh,
@@ -92,12 +96,13 @@ export async function composeNode(options: ComposeOptions): Promise<ComposedNode
       },
     },
   });
-  const node = made.node = composeMeshNode(options, { ...parts, mesh, disk });
-  const openai = openAiApp(node, settings);
+  const election = made.election = composeElection(settings, { ...parts, mesh, disk });
+  const node = made.node = composeMeshNode(options, { ...parts, mesh, disk, election });
+  const openai = openAiApp(node, settings, (id) => election.demanded(id));
   const peers = made.peers = composePeerDoor(mesh, openai);
   if (!settings.isClient) void disk.refresh();
   local.subscribe(({ kind }) => void (kind === "ready" && disk.refresh()));
-  return { node, local, settings, mesh: mesh.runtime, openai, peers };
+  return { node, local, settings, mesh: mesh.runtime, election, openai, peers };
 }
 
 interface LocalParts {
@@ -131,11 +136,43 @@ function composeLocal(options: ComposeOptions): LocalParts {
   return { local, driver, planner, models, inflight };
 }
 
+interface MeshParts extends LocalParts {
+  readonly mesh: ComposedMesh;
+  readonly disk: DiskModels;
+}
+
+/** What decides what this node serves. */
+function composeElection(
+  settings: NodeSettings,
+  { local, planner, mesh: { nodeId, runtime }, disk }: MeshParts,
+): HostElection {
+  return new HostElection({
+    nodeId,
+    clock: systemClock,
+    timers: systemTimers,
+    rng: systemRng,
+    local,
+    others: () => runtime.life?.session.members() ?? [],
+    mayServe: () => !settings.isClient && runtime.life?.role !== "client",
+    isHeard: () => runtime.life?.role !== "client",
+    disk: () => disk.models,
+    // Of the others the size is known only to whoever asks for the download.
+    catalogue: CATALOGUE.flatMap(({ name, pinned }) =>
+      pinned === undefined ? [] : [{ id: name, sizeBytes: pinned.sizeBytes }]
+    ),
+    requested: planRequestOf(settings),
+    wants: settings.wants,
+    measure: (engine) => planner.memory(engine),
+    changed: () => runtime.changed(),
+    speak: () => runtime.speak(),
+  });
+}
+
 function composeMeshNode(
   { requestStop }: ComposeOptions,
-  parts: LocalParts & { readonly mesh: ComposedMesh; readonly disk: DiskModels },
+  parts: MeshParts & { readonly election: HostElection },
 ): MeshNode {
-  const { local, driver, planner, inflight, mesh, disk } = parts;
+  const { local, driver, planner, inflight, mesh, disk, election } = parts;
   const book = new RequestBook({ inflight, wallMs: () => systemClock.wallMs() });
   const startedMs = systemClock.nowMs();
   const metrics = new NodeMetrics({
@@ -156,6 +193,7 @@ function composeMeshNode(
     mesh: mesh.runtime,
     diskModels: () => disk.names,
     local,
+    election,
     driver,
     book,
     hub: new EventHub({ firstId: systemClock.wallMs() }),
@@ -273,7 +311,11 @@ export async function openDoors({ node, settings, openai }: ComposedNode): Promi
   };
 }
 
-function openAiApp(node: MeshNode, settings: NodeSettings): OpenAiApp {
+function openAiApp(
+  node: MeshNode,
+  settings: NodeSettings,
+  demanded: (modelId: string) => void,
+): OpenAiApp {
   return createOpenAiApp({
     nodeId: node.status().node_id,
     table: node.routing,
@@ -283,6 +325,7 @@ function openAiApp(node: MeshNode, settings: NodeSettings): OpenAiApp {
     clock: systemClock,
     timers: systemTimers,
     rng: systemRng,
+    demanded,
     continuesAnswers: settings.continuesAnswers,
     newRequestId: () => `req-${crypto.randomUUID()}`,
     observe: (event) => node.observe(event),

@@ -143,6 +143,7 @@ export function resolveSettings(sources: SettingsSources): NodeSettings {
     isEphemeral: nonEmpty(env("MESH_LLM_EPHEMERAL_KEY")) !== undefined,
     joinTokens,
     continuesAnswers: config.continueAnswers ?? true,
+    wants: [...new Set(flags.models.slice(1))],
     ...meshSettings(flags, config),
     ...optional("model", flags.client ? undefined : flags.models[0] ?? config.model),
     ...optional("ctxSize", flags.ctxSize ?? config.ctxSize),

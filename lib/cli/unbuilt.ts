@@ -8,7 +8,6 @@ import type { Invocation } from "./program.ts";
 
 type FlagName = keyof ServeFlags;
 
-const OTHER_MODELS = "asking the mesh for further models";
 const SPLIT = "splitting a model over several computers";
 const LISTING = "public meshes";
 const DRAFT = "speculative decoding";
@@ -45,7 +44,6 @@ export function refuseUnbuilt(invocation: Invocation): void {
   const flags: ServeFlags = invocation;
   const used = UNBUILT_FLAGS.find(([name]) => isGiven(flags[name]));
   if (used !== undefined) throw unbuilt(used[1], used[2]);
-  if (flags.models.length > 1) throw unbuilt("A second --model", OTHER_MODELS);
 }
 
 function isGiven(value: ServeFlags[FlagName]): boolean {

@@ -52,7 +52,8 @@ export function usableRam({ ramFreeBytes }: Memory): number {
   return Math.max(0, ramFreeBytes - reserve(ramFreeBytes, RAM_RESERVE_MIN_BYTES));
 }
 
-function usableDevice({ freeBytes }: MemoryDevice): number {
+/** Bytes of an accelerator that may be used. */
+export function usableDevice({ freeBytes }: MemoryDevice): number {
   return Math.max(0, freeBytes - reserve(freeBytes, DEVICE_RESERVE_MIN_BYTES));
 }
 

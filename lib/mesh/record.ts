@@ -4,6 +4,7 @@
  */
 import type { JsonObject } from "../base/json.ts";
 import type { PeerAddress } from "./address.ts";
+import type { ElectionRecord } from "./election_record.ts";
 import type { Certificate, Signed } from "./credentials.ts";
 import type { NodeId } from "./ids.ts";
 
@@ -58,6 +59,8 @@ export interface NodeRecord {
   readonly models: readonly string[];
   readonly serving: readonly ServedRecord[];
   readonly loading: readonly LoadingRecord[];
+  /** For the election. Absent in records of older programs. */
+  readonly election?: ElectionRecord;
   /** Its last word: the node leaves. */
   readonly isLeaving: boolean;
 }

@@ -6,8 +6,10 @@
 import { Buffer } from "node:buffer";
 import { isJsonObject, type JsonObject, type JsonValue } from "../base/json.ts";
 import { formatAddress, parseAddress, type PeerAddress } from "./address.ts";
+import { electionPayload, lessElection, readElection } from "./election_codec.ts";
 import { isKeyId } from "./ids.ts";
 import type { LoadingRecord, NodeRecord, RecordDevice, ServedRecord } from "./record.ts";
+import { isCount, isFingerprint, isName, readList, readName } from "./record_fields.ts";
 import { isPrintable } from "./wire.ts";
 
 /** A record with its signature. */
@@ -29,7 +31,6 @@ const NAME_CHARS_MAX = 256;
 const PHASE_CHARS_MAX = 64;
 const VERSION_CHARS_MAX = 64;
 const JWS_TEXT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
-const FINGERPRINT = /^[0-9a-f]{64}:[0-9]{1,16}$/;
 const SESSION_TEXT = /^[A-Za-z0-9_-]{8,64}$/;
 
 /** A record that was read, and the certificate in it, still to be checked. */
@@ -40,15 +41,37 @@ export interface DecodedRecord {
 
 /** The payload that says `record`; less than all of it when all is too much. */
 export function encodeRecord(record: NodeRecord, certificateJws: string): JsonObject {
-  const whole = payloadOf(record, certificateJws);
-  if (fits(whole)) return whole;
-  const serving = record.serving.map((served) => ({ ...served, meta: {} }));
-  for (let models = Math.min(MODELS_MAX, record.models.length); models > 0; models >>= 1) {
-    const less = { ...record, serving, models: record.models.slice(0, models) };
+  for (const less of lessAndLess(record)) {
     const payload = payloadOf(less, certificateJws);
     if (fits(payload)) return payload;
   }
-  return payloadOf({ ...record, serving, models: [], loading: [] }, certificateJws);
+  return payloadOf(leastOf(record), certificateJws);
+}
+
+/** First names of models go that nobody asked for, then what is nice to know of those that are served. */
+function* lessAndLess(record: NodeRecord): Iterable<NodeRecord> {
+  yield record;
+  for (let models = MODELS_MAX >> 1; models >= 8; models >>= 1) yield withModels(record, models);
+  const bare = withoutMeta(record);
+  for (let models = MODELS_MAX; models > 0; models >>= 1) yield withModels(bare, models);
+}
+
+function withModels(record: NodeRecord, models: number): NodeRecord {
+  const { election } = record;
+  return {
+    ...record,
+    models: record.models.slice(0, models),
+    ...(election === undefined ? {} : { election: lessElection(election, models) }),
+  };
+}
+
+function withoutMeta(record: NodeRecord): NodeRecord {
+  return { ...record, serving: record.serving.map((served) => ({ ...served, meta: {} })) };
+}
+
+function leastOf(record: NodeRecord): NodeRecord {
+  const { election: _, ...rest } = withoutMeta(record);
+  return { ...rest, models: [], loading: [] };
 }
 
 function fits(payload: JsonObject): boolean {
@@ -82,6 +105,7 @@ function payloadOf(record: NodeRecord, certificate: string): JsonObject {
     serving: record.serving.filter(({ id }) => isName(id)).slice(0, SERVING_MAX).map(servedPayload),
     loading: record.loading.filter(({ id }) => isName(id)).slice(0, SERVING_MAX)
       .map(({ id, phase }) => ({ id, phase: clean(phase, PHASE_CHARS_MAX) })),
+    ...(record.election === undefined ? {} : { election: electionPayload(record.election) }),
     leaving: record.isLeaving,
     certificate,
   };
@@ -158,11 +182,7 @@ function readIdentity(payload: JsonObject): Identity | undefined {
 
 function readOffer(payload: JsonObject): Omit<NodeRecord, keyof Identity> | undefined {
   const devices = readList(payload["devices"], DEVICES_MAX, readDevice);
-  const models = readList(
-    payload["models"],
-    MODELS_MAX,
-    (value) => isName(value) ? value : undefined,
-  );
+  const models = readList(payload["models"], MODELS_MAX, readName);
   const serving = readList(payload["serving"], SERVING_MAX, readServed);
   const loading = readList(payload["loading"], SERVING_MAX, readLoading);
   const { offered, engine } = payload;
@@ -170,23 +190,16 @@ function readOffer(payload: JsonObject): Omit<NodeRecord, keyof Identity> | unde
   if (serving === undefined || loading === undefined || !isCount(offered)) return undefined;
   const read = engine === undefined ? undefined : readEngine(engine);
   if (engine !== undefined && read === undefined) return undefined;
-  return { devices, models, serving, loading, offeredBytes: offered, engine: read };
-}
-
-/** A list of at most `max`, every item read; one that cannot be read spoils all. */
-function readList<T>(
-  value: JsonValue | undefined,
-  max: number,
-  read: (item: JsonValue) => T | undefined,
-): readonly T[] | undefined {
-  if (!Array.isArray(value) || value.length > max) return undefined;
-  const items: T[] = [];
-  for (const item of value) {
-    const one = read(item);
-    if (one === undefined) return undefined;
-    items.push(one);
-  }
-  return items;
+  const election = readElection(payload["election"]);
+  return {
+    devices,
+    models,
+    serving,
+    loading,
+    offeredBytes: offered,
+    engine: read,
+    ...(election === undefined ? {} : { election }),
+  };
 }
 
 function readAddress(value: JsonValue): PeerAddress | undefined {
@@ -207,9 +220,7 @@ function readServed(value: JsonValue): ServedRecord | undefined {
   if (slots > SLOTS_MAX || !isMeta(meta)) return undefined;
   const served = { id, createdUnixS: created, slots, sizeBytes: size, meta };
   // What a later program may write there is no fault: its answers are just not continued.
-  return typeof print === "string" && FINGERPRINT.test(print)
-    ? { ...served, fingerprint: print }
-    : served;
+  return isFingerprint(print) ? { ...served, fingerprint: print } : served;
 }
 
 function readLoading(value: JsonValue): LoadingRecord | undefined {
@@ -227,14 +238,6 @@ function readEngine(value: JsonValue): NodeRecord["engine"] {
 
 function isText(value: JsonValue | undefined, charsMax: number): value is string {
   return isPrintable(value, charsMax);
-}
-
-function isName(value: JsonValue | undefined): value is string {
-  return isText(value, NAME_CHARS_MAX);
-}
-
-function isCount(value: JsonValue | undefined): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }
 
 function isMeta(value: JsonValue | undefined): value is JsonObject {

@@ -1,25 +1,39 @@
-/** Names of the models on this node's disk, as they were last looked at: a look takes many reads. */
+/** The models on this node's disk, as they were last looked at: a look takes many reads. */
 import { getLogger } from "@logtape/logtape";
 import { messageOf } from "~/base/errors.ts";
+import type { GgufFacts } from "~/engine/gguf/facts.ts";
 
 const log = getLogger(["mesh-llm", "node"]);
 
+/** One model on disk. */
+export interface DiskModel {
+  readonly id: string;
+  readonly sizeBytes: number;
+  /** What its file says; absent where nobody read it. */
+  readonly header?: { readonly fingerprint: string; readonly facts: GgufFacts };
+}
+
 /** Remembers a list that takes time to make. */
 export class DiskModels {
-  readonly #look: () => Promise<readonly string[]>;
+  readonly #look: () => Promise<readonly DiskModel[]>;
   readonly #changed: () => void;
-  #names: readonly string[] = [];
+  #models: readonly DiskModel[] = [];
   #looking: Promise<void> | undefined;
 
-  /** @param changed called when a look found other names than the one before */
-  constructor(look: () => Promise<readonly string[]>, changed: () => void) {
+  /** @param changed called when a look found other models than the one before */
+  constructor(look: () => Promise<readonly DiskModel[]>, changed: () => void) {
     this.#look = look;
     this.#changed = changed;
   }
 
-  /** Sorted, each once. */
+  /** In the order of names, each once; the same object while nothing changes. */
+  get models(): readonly DiskModel[] {
+    return this.#models;
+  }
+
+  /** Their names. */
   get names(): readonly string[] {
-    return this.#names;
+    return this.#models.map(({ id }) => id);
   }
 
   /** Looks again; calls during a look share it. Never rejects. */
@@ -29,12 +43,18 @@ export class DiskModels {
 
   async #refresh(): Promise<void> {
     try {
-      const names = [...new Set(await this.#look())].sort();
-      if (names.join("\n") === this.#names.join("\n")) return;
-      this.#names = names;
+      const byName = new Map((await this.#look()).map((model) => [model.id, model]));
+      const models = [...byName.values()].sort((a, b) => a.id < b.id ? -1 : 1);
+      if (textOf(models) === textOf(this.#models)) return;
+      this.#models = models;
       this.#changed();
     } catch (error) {
       log.debug("Cannot look at the models on disk: {reason}", { reason: messageOf(error) });
     }
   }
+}
+
+function textOf(models: readonly DiskModel[]): string {
+  return models.map((model) => `${model.id}\n${model.sizeBytes}\n${model.header?.fingerprint}`)
+    .join("\n");
 }

@@ -37,6 +37,7 @@ export function launchOf({ engine, model, plan, deviceNames }: LaunchParts): Lau
       ...(model.fingerprint === undefined ? {} : { fingerprint: model.fingerprint }),
       contextTokens: plan.ctxPerSlot,
       slots: plan.slots,
+      memoryParts: plan.parts,
       meta: {
         architecture: facts.architecture,
         quantisation: facts.quantisation,

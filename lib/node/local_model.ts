@@ -104,6 +104,20 @@ export class LocalModel {
   }
 
   /**
+   * Finds llama.cpp, or fetches it, with no model to run yet; does nothing when it was found before.
+   *
+   * @throws {UserError} when no source has one
+   */
+  findEngine(): Promise<void> {
+    return this.#lane.run(async () => {
+      if (this.#engine !== undefined) return;
+      const abort = new AbortController();
+      this.#bringUp = { abort, done: Promise.resolve() };
+      await this.#prepareEngine(this.#fetching(abort.signal));
+    });
+  }
+
+  /**
    * Stops serving: running requests get `graceMs` milliseconds to end, then the engine is stopped.
    * Does nothing when there is no model.
    */

@@ -1,6 +1,13 @@
 /** Where the OpenAI door can send requests: this node's own engine, and every node that it reaches. */
 import type { LoadingRecord, ServedRecord } from "~/mesh/record.ts";
-import type { LoadingModel, RoutingTable, ServedModel, Target, Upstream } from "~/proxy/ports.ts";
+import type {
+  KnownModel,
+  LoadingModel,
+  RoutingTable,
+  ServedModel,
+  Target,
+  Upstream,
+} from "~/proxy/ports.ts";
 
 /** A node that can be asked over a link. */
 export interface RemoteHost {
@@ -20,6 +27,8 @@ export interface MeshRoutingOptions {
   readonly local: RoutingTable;
   /** Who can be asked now, each node once. */
   readonly remotes: () => readonly RemoteHost[];
+  /** What a name means that nobody serves. */
+  readonly known: (name: string) => KnownModel | undefined;
 }
 
 /** More slots than any engine has: a record cannot draw everything to its node. */
@@ -60,6 +69,10 @@ export class MeshRouting implements RoutingTable {
       for (const { id, phase } of loading) add({ id, phase });
     }
     return [...models.values()];
+  }
+
+  known(name: string): KnownModel | undefined {
+    return this.#options.known(name);
   }
 
   /** This node first, then the nearest; suspects last. */

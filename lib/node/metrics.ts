@@ -77,6 +77,9 @@ export class NodeMetrics {
     switch (event.kind) {
       case "received":
         return this.#series.open.inc();
+      case "sent":
+      case "done":
+        return;
       case "started":
         this.#running.add(event.requestId);
         return this.#series.running.set(this.#running.size);

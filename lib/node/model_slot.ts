@@ -7,6 +7,7 @@
 import { assertNever } from "~/base/errors.ts";
 import { percentOf, type TransferProgress } from "~/base/progress.ts";
 import type { NodeStatus } from "~/api/ports.ts";
+import type { PlanPart } from "~/engine/memory_plan.ts";
 import type { LoadingModel } from "~/proxy/ports.ts";
 
 /** What is known of a model once its file is here. */
@@ -21,6 +22,8 @@ export interface SlotModel {
   readonly contextTokens: number;
   /** Requests answered at once. */
   readonly slots: number;
+  /** What its memory is planned for. Absent where nobody planned. */
+  readonly memoryParts?: readonly PlanPart[];
   /** What its file says, for clients. */
   readonly meta: Readonly<Record<string, string | number>>;
 }
@@ -31,6 +34,8 @@ export type SlotState =
   | {
     readonly kind: "preparing";
     readonly id: string;
+    /** Its name is settled; until then `id` is what somebody typed. */
+    readonly isNamed?: boolean;
     /** Running transfers by what they fetch. */
     readonly transfers: ReadonlyMap<string, TransferProgress>;
   }
@@ -62,7 +67,7 @@ export function nextSlot(state: SlotState, input: SlotInput): SlotState {
     case "load":
       return { kind: "preparing", id: input.id, transfers: new Map() };
     case "named":
-      return state.kind === "preparing" ? { ...state, id: input.id } : state;
+      return state.kind === "preparing" ? { ...state, id: input.id, isNamed: true } : state;
     case "transfer":
       return state.kind === "preparing" ? withTransfer(state, input.progress) : state;
     case "start":

@@ -1,3 +1,4 @@
+// deno-lint-ignore-file camelcase -- explanations have the field names of the management door
 /**
  * The running node: what both doors see of it. Owns nothing but the joints; each part has its own
  * owner (`LocalModel`, `EngineDriver`, `RequestBook`, `EventHub`, `NodeMetrics`).
@@ -9,6 +10,7 @@ import type {
   MadeInvite,
   ManagedNode,
   MemberInfo,
+  ModelExplanation,
   NumberedEvent,
   Revoked,
   RevokeRequest,
@@ -22,6 +24,7 @@ import type { MemberEvent } from "~/mesh/membership_ports.ts";
 import type { RequestEvent } from "~/proxy/events.ts";
 import { plainName } from "~/proxy/models.ts";
 import type { RoutingTable, Upstream } from "~/proxy/ports.ts";
+import type { HostElection } from "./election/host_election.ts";
 import type { EngineDriver } from "./engine_driver.ts";
 import { type EventHub, requestEvent } from "./events.ts";
 import type { LocalModel } from "./local_model.ts";
@@ -40,6 +43,19 @@ export const DRAIN_MS = 10_000;
 /** Many peers come and go at once: pages are told of it together. */
 const PEERS_GATHER_MS = 200;
 
+/** What the node tells the election, and asks it. */
+export type NodeElection = Pick<
+  HostElection,
+  | "look"
+  | "askedHere"
+  | "droppedHere"
+  | "began"
+  | "ended"
+  | "standing"
+  | "known"
+  | "explain"
+>;
+
 /** What a node is put together from. */
 export interface MeshNodeParts {
   readonly version: string;
@@ -49,6 +65,7 @@ export interface MeshNodeParts {
   readonly mesh: MeshPort;
   /** Names of models on this node's disk. */
   readonly diskModels: () => readonly string[];
+  readonly election: NodeElection;
   readonly local: LocalModel;
   readonly driver: Pick<EngineDriver, "subscribe" | "endpoint" | "snapshot">;
   readonly book: RequestBook;
@@ -89,6 +106,7 @@ export class MeshNode implements ManagedNode {
     this.routing = new MeshRouting({
       local,
       remotes: () => parts.mesh.life?.ways.remotes() ?? [],
+      known: (name) => parts.election.known(name),
     });
     this.#mesh = new MeshDesk(parts.mesh, () => ({
       nodeId: parts.nodeId,
@@ -110,6 +128,7 @@ export class MeshNode implements ManagedNode {
     const { book, clock, metrics, hub } = this.#parts;
     book.record(event);
     metrics.observe(event);
+    this.#observeOwn(event);
     if (event.kind !== "finished") return;
     hub.publish(requestEvent(event, clock.wallMs()));
     log.debug("{endpoint} {outcome} with {status} in {durationMs} ms, request {requestId}", {
@@ -119,6 +138,15 @@ export class MeshNode implements ManagedNode {
       durationMs: Math.round(event.durationMs),
       requestId: event.requestId,
     });
+  }
+
+  /** What this node's own engine does, for its own callers and for peers. */
+  #observeOwn(event: RequestEvent): void {
+    const { election, nodeId } = this.#parts;
+    if (event.kind !== "sent" && event.kind !== "done") return;
+    if (event.nodeId !== nodeId) return;
+    if (event.kind === "sent") election.began();
+    else election.ended(event.durationMs);
   }
 
   status(): StatusSnapshot {
@@ -136,6 +164,7 @@ export class MeshNode implements ManagedNode {
       usage: (id) => book.usageOf(id),
       nowMs: clock.wallMs(),
       mesh: this.#mesh.facts(),
+      standing: this.#parts.election.standing(),
     });
   }
 
@@ -153,6 +182,7 @@ export class MeshNode implements ManagedNode {
 
   /** Peers, papers or addresses changed. */
   onMeshChanged(): void {
+    this.#parts.election.look();
     this.#peersLater ??= this.#parts.timers.after(PEERS_GATHER_MS, () => {
       this.#peersLater = undefined;
       this.#parts.hub.publish({ kind: "status", data: {} });
@@ -173,16 +203,20 @@ export class MeshNode implements ManagedNode {
   }
 
   async loadModel(name: string): Promise<{ readonly model: string }> {
-    return { model: await this.#parts.local.load(name) };
+    const { local, election } = this.#parts;
+    const model = await local.load(name);
+    election.askedHere(model, name);
+    return { model };
   }
 
   async dropModel(name: string): Promise<void> {
-    const { local } = this.#parts;
+    const { local, election } = this.#parts;
     const served = idOf(local.state);
     if (served === undefined || plainName(served) !== plainName(name)) {
       const instead = served === undefined ? "it serves no model" : `it serves "${served}"`;
       throw new UserError(`Cannot drop "${name}": this node does not serve it, ${instead}`);
     }
+    election.droppedHere(served);
     await local.drop(DRAIN_MS);
   }
 
@@ -200,6 +234,16 @@ export class MeshNode implements ManagedNode {
 
   members(): readonly MemberInfo[] {
     return this.#mesh.members();
+  }
+
+  explainModel(name: string): ModelExplanation {
+    const { id, summary, members, advice } = this.#parts.election.explain(name);
+    return {
+      model: id,
+      summary,
+      members: members.map(({ node, isHost, words }) => ({ id: node, is_host: isHost, words })),
+      advice: advice ?? null,
+    };
   }
 
   shutdown(): Promise<void> {

@@ -14,6 +14,8 @@ export interface NodeSettings {
   readonly apiKeys: readonly string[];
   /** What to serve, as the user named it; absent for the best that fits or the starter model. */
   readonly model?: string;
+  /** Models asked of the mesh, as the user named them: whoever has them serves them. */
+  readonly wants: readonly string[];
   /** Context length of one request in tokens; absent for what fits. */
   readonly ctxSize?: number;
   /** Requests answered at once; absent for what fits. */

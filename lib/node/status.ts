@@ -2,6 +2,7 @@
 import type { StatusEngine, StatusModel, StatusSnapshot } from "~/api/ports.ts";
 import { percentOf } from "~/base/progress.ts";
 import { GIB } from "~/base/units.ts";
+import type { Standing } from "./election/host_election.ts";
 import type { MeshFacts } from "./mesh/mesh_desk.ts";
 import { idOf, loadingOf, nodeStatusOf, type SlotState } from "./model_slot.ts";
 import type { PreparedEngine } from "./ports.ts";
@@ -22,6 +23,8 @@ export interface StatusFacts {
   readonly usage: (modelId: string) => ModelUsage;
   readonly nowMs: number;
   readonly mesh: MeshFacts;
+  /** Why it does what it does. */
+  readonly standing: Standing;
 }
 
 /** How much a model was used. */
@@ -33,12 +36,13 @@ export interface ModelUsage {
 
 /** The status as scripts and the page read it. */
 export function buildStatus(facts: StatusFacts): StatusSnapshot {
-  const { slot, mesh } = facts;
+  const { slot, mesh, standing } = facts;
   const loading = loadingOf(slot);
   return {
     version: facts.version,
     node_id: facts.nodeId,
-    node_status: mesh.isClient && slot.kind === "empty" ? "client" : nodeStatusOf(slot),
+    node_status: statusOf(facts),
+    reason: standing.reason,
     is_host: slot.kind === "ready" || slot.kind === "draining",
     is_client: mesh.isClient,
     llama_ready: slot.kind === "ready",
@@ -63,6 +67,13 @@ export function buildStatus(facts: StatusFacts): StatusSnapshot {
     mesh_models: modelsOf(facts),
     engine: engineOf(facts.engine),
   };
+}
+
+function statusOf({ slot, mesh, standing }: StatusFacts): StatusSnapshot["node_status"] {
+  if (slot.kind !== "empty") return nodeStatusOf(slot);
+  if (mesh.isClient) return "client";
+  // Alone there is nobody to stand by for.
+  return standing.isStandby && mesh.peers.length > 0 ? "standby" : "idle";
 }
 
 /** This node's own model first, then those of others by name. */

@@ -85,6 +85,8 @@ export interface OpenAiAppOptions {
   readonly observe: ObserveRequest;
   readonly metrics: MetricsText;
   readonly rng: Rng;
+  /** Told of each model that a caller of this node asks for, served or only known; not of what peers ask for. */
+  readonly demanded?: (modelId: string) => void;
   /** Whether answers that break off are continued elsewhere. @default {true} */
   readonly continuesAnswers?: boolean;
   readonly limits?: Partial<ProxyLimits>;
@@ -275,7 +277,10 @@ class OpenAiDoor {
     const peer = c.env?.peer;
     const table = peer === undefined ? this.#options.table : this.#options.localTable;
     const { body, scan, beginning } = await this.#readBody(c, call);
-    const model = modelOf(scan, table, peer?.model);
+    const model = modelOf(scan, table, {
+      settled: peer?.model,
+      asked: peer === undefined ? this.#options.demanded : undefined,
+    });
     call.onModel(model.id);
     const parts = { call, modelId: model.id, table, busy: this.#busy, router: this.#router };
     const request = upstreamRequest(c, body, model.id);
@@ -407,7 +412,14 @@ function dialectOf(c: Ctx): Dialect {
 }
 
 /** The served model that is meant; a peer says itself on which one it settled. */
-function modelOf(scan: ScanResult, table: RoutingTable, settled: string | undefined): ServedModel {
+function modelOf(
+  scan: ScanResult,
+  table: RoutingTable,
+  { settled, asked }: {
+    readonly settled: string | undefined;
+    readonly asked: ((modelId: string) => void) | undefined;
+  },
+): ServedModel {
   switch (scan.kind) {
     case "invalid":
       throw new DoorError(
@@ -417,7 +429,9 @@ function modelOf(scan: ScanResult, table: RoutingTable, settled: string | undefi
     case "not an object":
       throw new DoorError("invalid_request_error", "Cannot use this body: it must be an object");
     case "object":
-      return settled === undefined ? chooseModel(scan.model, table) : namedModel(settled, table);
+      return settled === undefined
+        ? chooseModel(scan.model, table, asked)
+        : namedModel(settled, table);
   }
 }
 

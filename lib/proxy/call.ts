@@ -140,9 +140,18 @@ export class Call {
   /** It was sent to a target. `onEnd` is called once, when that target is done with it. */
   onSent(nodeId: string, onEnd: () => void): void {
     this.#onEnd();
+    const { clock, observe } = this.#options;
+    const { requestId } = this;
+    const sentMs = this.#sentMs = clock.nowMs();
     this.#nodeId = nodeId;
-    this.#sentMs = this.#options.clock.nowMs();
-    this.#onEnd = onEnd;
+    observe({ kind: "sent", requestId, nodeId });
+    let isDone = false;
+    this.#onEnd = () => {
+      onEnd();
+      if (isDone) return;
+      isDone = true;
+      observe({ kind: "done", requestId, nodeId, durationMs: clock.nowMs() - sentMs });
+    };
     this.onWait();
   }
 

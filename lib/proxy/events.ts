@@ -49,6 +49,15 @@ export type RequestEvent =
     readonly queuedMs: number;
   }
   | FinishedRequest
+  /** A node works on it from now on. */
+  | { readonly kind: "sent"; readonly requestId: string; readonly nodeId: string }
+  /** That node is done with it, or gave it up. */
+  | {
+    readonly kind: "done";
+    readonly requestId: string;
+    readonly nodeId: string;
+    readonly durationMs: number;
+  }
   /** A target failed before its answer had begun, and the next one is asked. */
   | { readonly kind: "retried"; readonly requestId: string; readonly model: string }
   /** An answer broke off, and another target goes on with it. */

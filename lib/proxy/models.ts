@@ -2,7 +2,7 @@
 import type { JsonObject } from "../base/json.ts";
 import { DoorError } from "./errors.ts";
 import type { MemberValue } from "./json_scan.ts";
-import type { LoadingModel, RoutingTable, ServedModel } from "./ports.ts";
+import type { KnownModel, LoadingModel, RoutingTable, ServedModel } from "./ports.ts";
 
 /** When to ask again for a model that loads: it is looked at often, and loads take seconds. */
 const LOADING_RETRY_S = 5;
@@ -17,24 +17,44 @@ const NAME_SHOWN_CHARS_MAX = 200;
  * The served model that a body's `model` means: exactly, then without case and without `.gguf`;
  * without one, the only model there is.
  *
+ * @param asked told of the model that is meant, whether or not it is served
  * @throws {DoorError} `model_required`, `invalid_request_error`, `model_not_found`, `model_loading`, `no_host`
  */
-export function chooseModel(member: MemberValue, table: RoutingTable): ServedModel {
+export function chooseModel(
+  member: MemberValue,
+  table: RoutingTable,
+  asked: (modelId: string) => void = () => {},
+): ServedModel {
   const name = nameOf(member);
-  return name === undefined ? onlyModel(table) : namedModel(name, table);
+  if (name !== undefined) return namedModel(name, table, asked);
+  const only = onlyModel(table);
+  asked(only.id);
+  return only;
 }
 
 /**
  * The served model of this name.
  *
+ * @param asked told of the model that is meant, whether or not it is served
  * @throws {DoorError} `model_not_found`, `model_loading`, `no_host`
  */
-export function namedModel(name: string, table: RoutingTable): ServedModel {
+export function namedModel(
+  name: string,
+  table: RoutingTable,
+  asked: (modelId: string) => void = () => {},
+): ServedModel {
   const served = table.served();
   const found = findByName(name, served);
-  if (found !== undefined) return found;
+  if (found !== undefined) {
+    asked(found.id);
+    return found;
+  }
   const loading = findByName(name, table.loading());
+  const known = loading === undefined ? table.known?.(name) : undefined;
+  const id = loading?.id ?? known?.id;
+  if (id !== undefined) asked(id);
   if (loading !== undefined) throw loadingError(loading);
+  if (known !== undefined) throw unservedError(known);
   if (served.length === 0 && table.loading().length === 0) throw noHostError();
   throw new DoorError(
     "model_not_found",
@@ -57,6 +77,16 @@ export function loadingError(model: LoadingModel): DoorError {
         ...(model.percent === undefined ? {} : { percent: Math.floor(model.percent) }),
       },
     },
+  );
+}
+
+/** What to say of a model that is somewhere in the mesh and served nowhere. */
+function unservedError({ id, isComing }: KnownModel): DoorError {
+  if (isComing) return loadingError({ id, phase: "a member is about to take it on" });
+  return new DoorError(
+    "no_host",
+    `Model "${id}" is known here, but no member can take it on now; mesh-llm plan says why`,
+    { param: "model", retryAfterS: NO_HOST_RETRY_S },
   );
 }
 

@@ -102,6 +102,13 @@ export interface Target {
   readonly contextTokens?: number;
 }
 
+/** A model that is known in the mesh, though nobody serves it now. */
+export interface KnownModel {
+  readonly id: string;
+  /** Somebody takes it on when it is asked for. */
+  readonly isComing: boolean;
+}
+
 /** Where requests can go. A snapshot for one decision: ask again for the next. */
 export interface RoutingTable {
   /** Models that can be answered now, in a stable order. */
@@ -110,4 +117,6 @@ export interface RoutingTable {
   loading(): readonly LoadingModel[];
   /** Targets that serve exactly this id, best first; empty when none does (any more). */
   targets(modelId: string): readonly Target[];
+  /** The model that a name means which nobody serves or loads; absent where only what is served counts. */
+  known?(name: string): KnownModel | undefined;
 }

@@ -95,9 +95,8 @@ Deno.test("refuseUnbuilt() names each flag whose feature does not exist, with ex
   }
 });
 
-Deno.test("refuseUnbuilt() refuses a second model, draft models and public meshes", () => {
+Deno.test("refuseUnbuilt() refuses draft models and public meshes", () => {
   const refusals = [
-    [["--model", "a", "--model", "b"], /second --model/],
     [["discover"], /mesh-llm discover is not available/],
     [["download", "m", "--draft"], /--draft/],
   ] as const;

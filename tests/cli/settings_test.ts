@@ -39,6 +39,7 @@ Deno.test("resolveSettings() fills in the documented defaults", () => {
     isEphemeral: false,
     joinTokens: [],
     continuesAnswers: true,
+    wants: [],
     isClient: false,
     bindPort: 0,
     advertise: [],
@@ -162,4 +163,10 @@ Deno.test("config.json may switch the continuing of answers off, and nothing but
     () => parseConfig('{"continueAnswers":"no"}', "config.json"),
     /"continueAnswers" must be true or false/,
   );
+});
+
+Deno.test("resolveSettings() serves the first model and asks the mesh for the others, each once", () => {
+  const args = ["a", "b", "c", "b"].flatMap((name) => ["--model", name]);
+  const { model, wants } = settingsOf(args);
+  assert.deepEqual([model, wants], ["a", ["b", "c"]]);
 });

@@ -31,7 +31,7 @@ function host(
 function routing(remotes: readonly RemoteHost[], own: readonly string[] = []): MeshRouting {
   const local = new TestTable();
   for (const id of own) local.serve(id, nowhere, { nodeId: "own" });
-  return new MeshRouting({ local, remotes: () => remotes });
+  return new MeshRouting({ local, remotes: () => remotes, known: () => undefined });
 }
 
 function namesOf(table: MeshRouting): string[] {
@@ -59,7 +59,7 @@ Deno.test("MeshRouting tells what loads only while nobody serves it", () => {
   assert.deepEqual(routing(remotes).loading(), [{ id: "n", phase: "downloading model" }]);
   const local = new TestTable();
   local.loadingModels = [{ id: "n", phase: "restarting", percent: 3 }];
-  const table = new MeshRouting({ local, remotes: () => remotes });
+  const table = new MeshRouting({ local, remotes: () => remotes, known: () => undefined });
   assert.deepEqual(table.loading(), [{ id: "n", phase: "restarting", percent: 3 }]);
 });
 
@@ -132,4 +132,10 @@ Deno.test("MeshRouting tells of a target what the choice among several needs", (
     undefined,
     undefined,
   ]);
+});
+
+Deno.test("MeshRouting passes on what a name means that nobody serves", () => {
+  const known = (name: string) => name === "M" ? { id: "m", isComing: true } : undefined;
+  const table = new MeshRouting({ local: new TestTable(), remotes: () => [], known });
+  assert.deepEqual([table.known("M"), table.known("x")], [{ id: "m", isComing: true }, undefined]);
 });

@@ -1,3 +1,4 @@
+// deno-lint-ignore-file camelcase -- explanations have the field names of the management door
 import assert from "node:assert/strict";
 import type { NumberedEvent } from "~/api/ports.ts";
 import { UserError } from "~/base/errors.ts";
@@ -7,7 +8,7 @@ import { Inflight } from "~/node/inflight.ts";
 import type { LocalModel } from "~/node/local_model.ts";
 import { NodeMetrics } from "~/node/metrics.ts";
 import { EMPTY_SLOT, type SlotModel, type SlotState } from "~/node/model_slot.ts";
-import { MeshNode } from "~/node/node.ts";
+import { MeshNode, type NodeElection } from "~/node/node.ts";
 import { RequestBook } from "~/node/request_book.ts";
 import type { Upstream } from "~/proxy/ports.ts";
 import { NoMesh } from "#support/no_mesh.ts";
@@ -38,6 +39,21 @@ class Stage {
     inflight: new Inflight(this.time),
     wallMs: () => this.time.wallMs(),
   });
+  readonly election: NodeElection = {
+    look: () => {},
+    askedHere: (id, name) => void this.deeds.push(`${name} asked here is ${id}`),
+    droppedHere: (id) => void this.deeds.push(`${id} dropped here`),
+    began: () => void this.deeds.push("began"),
+    ended: (serviceMs) => void this.deeds.push(`ended after ${serviceMs}`),
+    standing: () => ({ isStandby: false, reason: "host of tiny: asked for here" }),
+    known: (name) => ({ id: name, isComing: true }),
+    explain: (id) => ({
+      id,
+      summary: "it is so",
+      members: [{ node: "node-a", isHost: true, words: "asked for there" }],
+      advice: undefined,
+    }),
+  };
   readonly node: MeshNode;
 
   constructor() {
@@ -48,6 +64,7 @@ class Stage {
       timers: this.time,
       mesh: this.mesh,
       diskModels: () => [],
+      election: this.election,
       local: this.#local(),
       driver: this.#driver(),
       book: this.book,
@@ -165,7 +182,7 @@ Deno.test("MeshNode.dropModel() drops what it serves, by any spelling of the doo
   await assert.rejects(stage.node.dropModel("other"), /it serves "tiny"/);
   assert.deepEqual(stage.deeds, []);
   await stage.node.dropModel("TINY.gguf");
-  assert.deepEqual(stage.deeds, ["drop within 10000"]);
+  assert.deepEqual(stage.deeds, ["tiny dropped here", "drop within 10000"]);
   await assert.rejects(stage.node.dropModel("nothing"), UserError);
 });
 
@@ -205,5 +222,27 @@ Deno.test("MeshNode tells a request that ended, and asks for the end when told t
   assert.equal(stage.node.lastEventId(), stage.events[0]?.id);
   assert.deepEqual(await stage.node.loadModel("tiny"), { model: "tiny" });
   await stage.node.shutdown();
-  assert.deepEqual(stage.deeds, ["stop"]);
+  assert.deepEqual(stage.deeds, ["tiny asked here is tiny", "stop"]);
+});
+
+Deno.test("MeshNode counts as its own use only what its own engine does", () => {
+  const stage = new Stage();
+  for (const nodeId of ["node-b", "node-a"]) {
+    stage.node.observe({ kind: "sent", requestId: "r", nodeId });
+    stage.node.observe({ kind: "done", requestId: "r", nodeId, durationMs: 7 });
+  }
+  assert.deepEqual(stage.deeds, ["began", "ended after 7"]);
+});
+
+Deno.test("MeshNode explains a model in the words of the election", () => {
+  const { node } = new Stage();
+  assert.equal(node.status().reason, "host of tiny: asked for here");
+  assert.deepEqual(node.routing.known?.("x"), { id: "x", isComing: true });
+  assert.equal(node.localRouting.known, undefined, "peers get only what is served");
+  assert.deepEqual(node.explainModel("x"), {
+    model: "x",
+    summary: "it is so",
+    members: [{ id: "node-a", is_host: true, words: "asked for there" }],
+    advice: null,
+  });
 });

@@ -30,6 +30,7 @@ function factsOf(slot: SlotState, changes: Partial<StatusFacts> = {}): StatusFac
     usage: () => ({ requests: 0 }),
     nowMs: 1_000_000,
     mesh: NO_MESH_FACTS,
+    standing: { isStandby: false, reason: null },
     ...changes,
   };
 }
@@ -57,6 +58,7 @@ Deno.test("buildStatus() of an idle node has every promised field and nothing in
     uptime_secs: 61,
     progress: null,
     error: null,
+    reason: null,
     peers: [],
     mesh_models: [],
     engine: { name: null, version: null, build: null, rpc_version: null, devices: [] },
@@ -167,4 +169,16 @@ Deno.test("buildStatus() calls a node that serves nothing and uses a mesh a clie
   const mesh = { ...NO_MESH_FACTS, isClient: true };
   const status = buildStatus(factsOf(EMPTY_SLOT, { mesh }));
   assert.deepEqual([status.node_status, status.is_client], ["client", true]);
+});
+
+Deno.test("buildStatus() says standby of a node that others could need, and why", () => {
+  const standing = { isStandby: true, reason: "every model that is asked for has a host" };
+  const peer = { id: "b" } as StatusFacts["mesh"]["peers"][number];
+  const among = { ...NO_MESH_FACTS, peers: [peer] };
+  const { node_status: status, reason } = buildStatus(
+    factsOf(EMPTY_SLOT, { standing, mesh: among }),
+  );
+  assert.deepEqual([status, reason], ["standby", standing.reason]);
+  assert.equal(buildStatus(factsOf(EMPTY_SLOT, { standing })).node_status, "idle", "alone");
+  assert.equal(buildStatus(factsOf(READY, { standing, mesh: among })).node_status, "serving");
 });

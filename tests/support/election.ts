@@ -1,5 +1,9 @@
 /** Members and views for tests of the election. */
 import fc from "fast-check";
+import type { GgufFacts } from "~/engine/gguf/facts.ts";
+import type { Right } from "~/mesh/credentials.ts";
+import type { MemberView } from "~/mesh/membership_ports.ts";
+import type { NodeRecord } from "~/mesh/record.ts";
 import { planMesh } from "~/election/plan.ts";
 import type {
   ElectionMember,
@@ -9,6 +13,7 @@ import type {
   ModelPlan,
   OfferedModel,
 } from "~/election/ports.ts";
+import { recordOf } from "./membership.ts";
 
 export const HOUR_MS = 3_600_000;
 const GIB = 1024 ** 3;
@@ -206,4 +211,54 @@ export function viewArb(most = 7): fc.Arbitrary<MeshView> {
   return fc.integer({ min: 1, max: most }).chain((count) =>
     fc.tuple(...Array.from({ length: count }, (_, n) => memberArb(n)))
   ).map((members) => ({ members }));
+}
+
+/** A member who is here, with a record of its own. */
+export function memberViewOf(
+  node: string,
+  changes: Partial<NodeRecord> = {},
+  rights: readonly Right[] = ["serve"],
+): MemberView {
+  const { certificate, record, jws } = recordOf(1);
+  const paper = { ...certificate.paper, rights };
+  return {
+    node,
+    record: { jws, record: { ...record, ...changes }, certificate: { ...certificate, paper } },
+    health: "live",
+    isDirect: true,
+    isPunched: false,
+    via: [],
+  };
+}
+
+/** What the header of a small model says. */
+export function tinyFacts(): GgufFacts {
+  const mib = 1024 ** 2;
+  return {
+    architecture: "llama",
+    purpose: "text",
+    layerCount: 2,
+    embeddingLength: 64,
+    feedForwardLength: 128,
+    contextLength: 2_048,
+    vocabularySize: 512,
+    headCounts: [4, 4],
+    kvHeadCounts: [2, 2],
+    keyLength: 16,
+    valueLength: 16,
+    recurrentElements: 0,
+    expertCount: 0,
+    expertUsedCount: 0,
+    expertSharedCount: 0,
+    expertFeedForwardLength: 0,
+    quantisation: "F16",
+    dominantTensorType: "F16",
+    parameterCount: 500_000,
+    weightsBytes: 4 * mib,
+    layerBytes: [mib, mib],
+    embeddingBytes: mib,
+    outputBytes: mib,
+    otherBytes: 0,
+    hasChatTemplate: true,
+  };
 }

@@ -6,6 +6,7 @@ import type {
   MadeInvite,
   ManagedNode,
   MemberInfo,
+  ModelExplanation,
   NodeEvent,
   NumberedEvent,
   Revoked,
@@ -41,6 +42,7 @@ const SNAPSHOT: StatusSnapshot = {
   uptime_secs: 3723,
   progress: null,
   error: null,
+  reason: "host of SmolLM2-135M-Instruct: asked for here",
   peers: [],
   mesh_models: [{
     name: "SmolLM2-135M-Instruct",
@@ -187,6 +189,16 @@ export class MemoryNode implements ManagedNode {
 
   metrics(): Promise<{ contentType: string; text: string }> {
     return Promise.resolve({ contentType: "text/plain; version=0.0.4", text: "mesh_llm_up 1\n" });
+  }
+
+  explainModel(name: string): ModelExplanation {
+    const words = "asked for there";
+    return {
+      model: name,
+      summary: `host of "${name}" is ${SELF_ID.slice(0, 8)}: ${words}`,
+      members: [{ id: SELF_ID, is_host: true, words }],
+      advice: null,
+    };
   }
 
   loadModel(name: string): Promise<{ model: string }> {

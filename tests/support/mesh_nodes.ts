@@ -11,6 +11,10 @@ const CHAT = "/v1/chat/completions";
 export interface MeshNodeOptions extends Omit<FakeNodeOptions, "servesTiny" | "model"> {
   /** Name of the model that it serves. Absent: a member goes on without one, if others have any. */
   readonly serves?: string;
+  /** Models in its folder of models: it can serve them when somebody asks. */
+  readonly onDisk?: readonly string[];
+  /** Asks for no model to serve. */
+  readonly isStandby?: boolean;
   /** Invite to come in by; begins or resumes a mesh when absent. */
   readonly token?: string;
   readonly isClient?: boolean;
@@ -44,15 +48,24 @@ export class MeshTestNode implements AsyncDisposable {
 
   /** Starts a node; resolves when its doors are open. The token goes in by the environment, as a secret should. */
   static async start(options: MeshNodeOptions = {}): Promise<MeshTestNode> {
-    const { serves, token, isClient = false, args = [], env = {}, ...rest } = options;
+    const { serves, token, isClient = false, args = [], env = {}, ...more } = options;
+    const { onDisk = [], isStandby = false, ...rest } = more;
     const modelDir = await Deno.makeTempDir({ prefix: "mesh-llm-models-" });
     const path = join(modelDir, `${serves ?? "not-there"}.gguf`);
     if (serves !== undefined) await writeTinyModel(path);
+    const diskDir = join(modelDir, "disk");
+    await Deno.mkdir(diskDir);
+    for (const name of onDisk) await writeTinyModel(join(diskDir, `${name}.gguf`), { name });
+    const served = isStandby ? [] : ["--model", path];
     const fake = await FakeNode.start({
       ...rest,
       servesTiny: false,
-      args: [...(isClient ? ["--client"] : ["--model", path]), ...args],
-      env: { ...(token === undefined ? {} : { MESH_LLM_JOIN: token }), ...env },
+      args: [...(isClient ? ["--client"] : served), ...args],
+      env: {
+        MESH_LLM_MODELS_DIR: diskDir,
+        ...(token === undefined ? {} : { MESH_LLM_JOIN: token }),
+        ...env,
+      },
     });
     try {
       const api = await fake.node.apiBase();

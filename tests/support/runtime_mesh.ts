@@ -305,7 +305,7 @@ export class RunningNode {
   }
 
   #facts(): LocalFacts {
-    return { engine: undefined, offeredBytes: 0, models: [], slot: this.slot };
+    return { engine: undefined, offeredBytes: 0, models: [], slot: this.slot, election: undefined };
   }
 }
 

@@ -12,6 +12,7 @@ import {
   type Joined,
   type MadeInvite,
   type MemberInfo,
+  type ModelExplanation,
   type Revoked,
   type StatusSnapshot,
 } from "../ports.ts";
@@ -60,6 +61,8 @@ export interface ManagementClient {
     subject: { readonly node: string } | { readonly serial: string },
     options: { readonly keep: boolean },
   ): Promise<Revoked>;
+  /** What becomes of a model, and why. */
+  explainModel(name: string): Promise<ModelExplanation>;
   /** Who is in the mesh. */
   members(): Promise<MembersAnswer>;
 }
@@ -89,6 +92,11 @@ export function managementClient(options: ManagementClientOptions): ManagementCl
     },
     dropModel: async (name) =>
       void await write("DELETE", `/api/models/${encodeURIComponent(name)}`),
+    explainModel: (name) =>
+      read<ModelExplanation>(options, `/api/plan?model=${encodeURIComponent(name)}`, [
+        "model",
+        "summary",
+      ]),
     ...meshCalls(options),
   };
 }

@@ -1,10 +1,12 @@
 /** Commands about models: `models`, `download`, `plan`. */
+import type { ModelExplanation } from "~/api/ports.ts";
 import { UserError } from "~/base/errors.ts";
 import { statIfAny } from "~/base/io/files.ts";
 import { formatBytes, GIB } from "~/base/units.ts";
 import { findRunningNode } from "~/engine/io/run_dir.ts";
 import { readGgufFacts } from "~/engine/io/gguf_file.ts";
 import { planMemory } from "~/engine/memory_plan.ts";
+import { shortId } from "~/mesh/ids.ts";
 import { CATALOGUE } from "~/models/catalogue.ts";
 import { modelDestination } from "~/models/io/fetch_model.ts";
 import { LocalPlanner } from "~/node/io/launch_planner.ts";
@@ -64,8 +66,28 @@ export async function download(context: CommandContext, name: string): Promise<n
   return 0;
 }
 
-/** Tells whether and how a model would run here; starts nothing and fetches nothing. */
+/**
+ * Tells which member serves a model and why, where a node runs; else whether and how it would run here. Starts nothing
+ * and fetches nothing.
+ */
 export async function plan(context: CommandContext, name: string): Promise<number> {
+  const node = context.isConsoleGiven ? undefined : await findRunningNode(context.homeDir);
+  const console = context.isConsoleGiven ? context.consolePort : node?.consolePort;
+  if (console === undefined) return await planHere(context, name);
+  const told = await clientOf(context, console).explainModel(name);
+  context.print(context.isJson ? JSON.stringify(told) : formatExplanation(told));
+  return told.members.some(({ is_host: isHost }) => isHost) ? 0 : 1;
+}
+
+/** An explanation for people: the sentence, one line for each member, and advice. */
+export function formatExplanation({ summary, members, advice }: ModelExplanation): string {
+  const lines = members.map(({ id, is_host: isHost, words }) =>
+    `  ${shortId(id)}  ${isHost ? "host" : "    "}  ${words}`
+  );
+  return [summary, ...lines, ...(advice === null ? [] : [advice])].join("\n");
+}
+
+async function planHere(context: CommandContext, name: string): Promise<number> {
   const source = sourceOf(context);
   const model = await source.resolve(name);
   const path = model.kind === "path" ? model.path : modelDestination(model, context.modelsDir);

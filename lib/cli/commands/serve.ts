@@ -139,11 +139,11 @@ async function run({ composed, doors, stop, announce, clash }: Run): Promise<num
 
 /** Joins and loads at the same time: until its own model is ready, a node answers through the mesh. */
 async function begin(composed: ComposedNode, settings: NodeSettings): Promise<void> {
-  const { mesh, local } = composed;
+  const { mesh } = composed;
   const joining = settings.joinTokens.length === 0
     ? Promise.resolve()
     : mesh.join(settings.joinTokens).then(() => {});
-  const loading = settings.isClient ? Promise.resolve() : firstLoad(local, settings.model);
+  const loading = settings.isClient ? Promise.resolve() : firstWork(composed, settings);
   loading.catch(() => {});
   await joining;
   try {
@@ -155,8 +155,29 @@ async function begin(composed: ComposedNode, settings: NodeSettings): Promise<vo
   }
 }
 
+/**
+ * The model that was asked for. Without one, whoever comes into the mesh of others stands by, and takes on what they
+ * ask for; who began a mesh, or comes back into one, serves the best that fits, until others need its memory more.
+ */
+async function firstWork(
+  { local, election }: ComposedNode,
+  { model, joinTokens }: NodeSettings,
+): Promise<void> {
+  if (model === undefined && joinTokens.length > 0) {
+    await local.findEngine();
+    return await election.measure();
+  }
+  await firstLoad(local, model, (id) => {
+    if (model !== undefined) election.askedHere(id, model);
+  });
+}
+
 /** Resolves when the first model is ready; fails when it cannot be. */
-async function firstLoad(local: LocalModel, model: string | undefined): Promise<void> {
+async function firstLoad(
+  local: LocalModel,
+  model: string | undefined,
+  named: (id: string) => void,
+): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const unsubscribe = local.subscribe((state) => {
     if (state.kind === "ready") resolve();
@@ -165,7 +186,7 @@ async function firstLoad(local: LocalModel, model: string | undefined): Promise<
   // Whoever races with this may have left already.
   promise.catch(() => {});
   try {
-    await local.load(model);
+    named(await local.load(model));
     await promise;
   } finally {
     unsubscribe();
@@ -194,6 +215,7 @@ function announceReady({ node }: ComposedNode, announce: Run["announce"]): void 
 async function end(
   { composed, doors, stop }: Pick<Run, "composed" | "doors" | "stop">,
 ): Promise<void> {
+  composed.election.leave();
   const closing = composed.local.close(DRAIN_MS);
   await composed.mesh.speak();
   composed.peers.stop();

@@ -11,6 +11,7 @@ import { installEmbeddedModel } from "~/models/io/embedded.ts";
 import { ensureModel } from "~/models/io/fetch_model.ts";
 import { findModel, scanModels } from "~/models/io/scan.ts";
 import type { ResolvedModel } from "~/models/resolve.ts";
+import type { DiskModel } from "../disk_models.ts";
 import type { ChosenModel, Fetching, ModelSource, PreparedModel } from "../ports.ts";
 
 /** Models whose headers are read to choose the best one; the largest files come first. */
@@ -28,6 +29,8 @@ export interface LocalModelsOptions {
 /** The models of this machine, and those that can be fetched to it. */
 export class LocalModelSource implements ModelSource {
   readonly #options: LocalModelsOptions;
+  /** Headers that were read, by path. */
+  readonly #headers = new Map<string, { readonly sizeBytes: number; readonly header: Header }>();
 
   constructor(options: LocalModelsOptions) {
     this.#options = options;
@@ -44,6 +47,33 @@ export class LocalModelSource implements ModelSource {
       ...(userHome === undefined ? {} : { userHome }),
     };
     return scanModels(places, signal === undefined ? {} : { signal });
+  }
+
+  /**
+   * All models on disk with what their headers say. A header is read once, as long as its file keeps its size; of
+   * many models the largest go without.
+   */
+  async described(signal?: AbortSignal): Promise<DiskModel[]> {
+    const inventory = (await this.inventory(signal)).toSorted((a, b) => a.sizeBytes - b.sizeBytes);
+    const described: DiskModel[] = [];
+    for (const [index, model] of inventory.entries()) {
+      const header = index < WEIGHED_MODELS_MAX ? await this.#headerOf(model, signal) : undefined;
+      const { id, sizeBytes } = model;
+      // No model after all: nobody could serve it.
+      if (header === "damaged") continue;
+      described.push({ id, sizeBytes, ...(header === undefined ? {} : { header }) });
+    }
+    const here = new Set(inventory.map(({ path }) => path));
+    for (const path of this.#headers.keys()) if (!here.has(path)) this.#headers.delete(path);
+    return described;
+  }
+
+  async #headerOf({ path, sizeBytes }: InventoryModel, signal?: AbortSignal): Promise<Header> {
+    const known = this.#headers.get(path);
+    if (known?.sizeBytes === sizeBytes) return known.header;
+    const header = await readHeader(path, signal);
+    this.#headers.set(path, { sizeBytes, header });
+    return header;
   }
 
   /** What a name means here. */
@@ -75,8 +105,8 @@ export class LocalModelSource implements ModelSource {
       ...(hfToken === undefined ? {} : { hfToken }),
     });
     const facts = await readGgufFacts(path, fetching.signal);
-    const { headerSha256, fileBytes } = facts.fingerprint;
-    return { id, path, sizeBytes: fileBytes, fingerprint: `${headerSha256}:${fileBytes}`, facts };
+    const { fileBytes } = facts.fingerprint;
+    return { id, path, sizeBytes: fileBytes, fingerprint: fingerprintOf(facts), facts };
   }
 
   #chosen(model: ResolvedModel): ChosenModel {
@@ -100,6 +130,23 @@ export class LocalModelSource implements ModelSource {
     );
     return best === undefined ? starter : { kind: "path", id: best.id, path: best.path };
   }
+}
+
+/** What a file says; undefined where it was not read. */
+type Header = NonNullable<DiskModel["header"]> | "damaged" | undefined;
+
+async function readHeader(path: string, signal?: AbortSignal): Promise<Header> {
+  try {
+    const facts = await readGgufFacts(path, signal);
+    return { fingerprint: fingerprintOf(facts), facts };
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return "damaged";
+  }
+}
+
+function fingerprintOf({ fingerprint: { headerSha256, fileBytes } }: GgufFileFacts): string {
+  return `${headerSha256}:${fileBytes}`;
 }
 
 interface WeighedModel {

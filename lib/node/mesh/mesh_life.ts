@@ -50,7 +50,7 @@ export interface LifeSelf {
 }
 
 /** What a record says beyond who and where the node is. */
-export type LocalFacts = Pick<OwnFacts, "engine" | "offeredBytes" | "models" | "slot">;
+export type LocalFacts = Pick<OwnFacts, "engine" | "offeredBytes" | "models" | "slot" | "election">;
 
 /** What a life tells the node. */
 export interface LifeEvents {

@@ -1,5 +1,6 @@
 /** What this node says about itself to the mesh: built from what it knows, changed only where others care. */
 import type { PeerAddress } from "~/mesh/address.ts";
+import type { ElectionRecord } from "~/mesh/election_record.ts";
 import type { NodeId } from "~/mesh/ids.ts";
 import type { LoadingRecord, NodeRecord, ServedRecord } from "~/mesh/record.ts";
 import { loadingOf, type SlotState } from "../model_slot.ts";
@@ -25,6 +26,8 @@ export interface OwnFacts {
   /** Names of models on disk. */
   readonly models: readonly string[];
   readonly slot: SlotState;
+  /** What it says for the election. */
+  readonly election: ElectionRecord | undefined;
   readonly isLeaving: boolean;
 }
 
@@ -51,6 +54,7 @@ export function contentOf(facts: OwnFacts): RecordContent {
     models: facts.models.slice(0, MODELS_MAX),
     serving: facts.isLeaving ? [] : servedOf(slot),
     loading: facts.isLeaving ? [] : loadingRecords(slot),
+    ...(facts.election === undefined || facts.isLeaving ? {} : { election: facts.election }),
     isLeaving: facts.isLeaving,
   };
 }

@@ -32,6 +32,7 @@ class DoorNode {
       table: new MeshRouting({
         local: this.own,
         remotes: () => this.#node?.runtime.life?.ways.remotes() ?? [],
+        known: () => undefined,
       }),
       localTable: this.own,
       policy: { hosts: "loopback" },

@@ -25,6 +25,7 @@ function facts(changes: Partial<OwnFacts> = {}): OwnFacts {
     offeredBytes: 0,
     models: [],
     slot: { kind: "empty" },
+    election: undefined,
     isLeaving: false,
     ...changes,
   };

@@ -36,6 +36,7 @@ class Speaker {
     offeredBytes: 0,
     models: [],
     slot: { kind: "empty" },
+    election: undefined,
     isLeaving: false,
   };
   certificate: Signed<Certificate> | undefined = certificateOf("c1");

@@ -149,7 +149,6 @@ const WRONG: readonly (readonly [words: readonly string[], told: RegExp])[] = [
   [["--split"], /--split is not available/],
   [["--draft", "x.gguf"], /--draft is not available/],
   [["--publish"], /--publish is not available/],
-  [["--model", "a", "--model", "b"], /A second --model is not available/],
   [["discover"], /mesh-llm discover is not available/],
 ];
 

@@ -1,0 +1,231 @@
+import assert from "node:assert/strict";
+import { UserError } from "~/base/errors.ts";
+import { GIB } from "~/base/units.ts";
+import type { ElectionMember } from "~/election/ports.ts";
+import type { MemberView } from "~/mesh/membership_ports.ts";
+import { HostElection } from "~/node/election/host_election.ts";
+import { EMPTY_SLOT, type SlotModel, type SlotState } from "~/node/model_slot.ts";
+import type { PreparedEngine } from "~/node/ports.ts";
+import { hosted, member, memberViewOf, nodeOf, offer } from "#support/election.ts";
+import { VirtualTime } from "#support/virtual_time.ts";
+
+const SELF = nodeOf(1);
+
+function modelOf(id: string): SlotModel {
+  return { id, path: `/m/${id}`, sizeBytes: 1, contextTokens: 2_048, slots: 1, meta: {} };
+}
+
+function viewOf(other: ElectionMember): MemberView {
+  const { node, isLeaving, ...election } = other;
+  return memberViewOf(node, { election, isLeaving }, ["serve"]);
+}
+
+/** A node whose model does at once what it is told. */
+class Stage {
+  readonly time = new VirtualTime();
+  readonly deeds: string[] = [];
+  others: readonly ElectionMember[] = [];
+  slot: SlotState = EMPTY_SLOT;
+  failure: Error | undefined;
+  changes = 0;
+  #listener: (slot: SlotState) => void = () => {};
+  readonly election: HostElection;
+
+  constructor(wants: readonly string[] = [], disk: readonly string[] = ["a", "b"]) {
+    const stage = (): Stage => this;
+    this.election = new HostElection({
+      nodeId: SELF,
+      clock: this.time,
+      timers: this.time,
+      rng: { next: () => 0.5 },
+      local: {
+        get state() {
+          return stage().slot;
+        },
+        engine: {} as PreparedEngine,
+        subscribe: (listener) => {
+          this.#listener = listener;
+          return () => void this.deeds.push("unsubscribed");
+        },
+        load: (name = "") => this.#load(name),
+        drop: (graceMs) => this.#drop(graceMs),
+      },
+      others: () => this.others.map(viewOf),
+      mayServe: () => true,
+      isHeard: () => true,
+      disk: () => disk.map((id) => ({ id, sizeBytes: 1_000 })),
+      catalogue: [{ id: "starter", sizeBytes: 1_000 }],
+      requested: {},
+      wants,
+      measure: () => Promise.resolve({ devices: [], ramFreeBytes: 4 * GIB }),
+      changed: () => void (this.changes += 1),
+      speak: () => Promise.resolve(void this.deeds.push("speak")),
+    });
+  }
+
+  becomes(slot: SlotState): void {
+    this.slot = slot;
+    this.#listener(slot);
+  }
+
+  /** Lets what was begun come to rest, then the given time pass. */
+  async pass(ms: number): Promise<void> {
+    await turn();
+    this.time.advance(ms);
+    await turn();
+  }
+
+  #load(name: string): Promise<string> {
+    this.deeds.push(`load ${name}`);
+    if (this.failure !== undefined) return Promise.reject(this.failure);
+    const id = name.split("/").at(-1) ?? name;
+    this.becomes({ kind: "ready", model: modelOf(id), sinceUnixS: 1 });
+    return Promise.resolve(id);
+  }
+
+  #drop(graceMs: number): Promise<void> {
+    const id = "model" in this.slot ? this.slot.model.id : "";
+    this.deeds.push(`drop ${id} within ${graceMs}`);
+    this.becomes({ kind: "draining", model: modelOf(id) });
+    return turn().then(() => this.becomes(EMPTY_SLOT));
+  }
+}
+
+async function turn(): Promise<void> {
+  await new Promise((turned) => setImmediate(turned));
+}
+
+/** A stage with its memory looked at and its first view settled. */
+async function settled(stage: Stage): Promise<Stage> {
+  await stage.election.measure();
+  await stage.pass(50);
+  await stage.pass(3_000);
+  return stage;
+}
+
+Deno.test("a standby takes on what somebody wants and nobody serves, and says why", async () => {
+  const stage = await settled(new Stage());
+  assert.deepEqual(stage.election.standing(), {
+    isStandby: true,
+    reason: "every model that is asked for has a host",
+  });
+  stage.others = [member(2, { wants: ["b"], hosted: [hosted("x")], asksHere: ["x"] })];
+  stage.election.look();
+  await stage.pass(50);
+  await stage.pass(2_000);
+  assert.deepEqual(stage.deeds, ["load b"]);
+  const { isStandby, reason } = stage.election.standing();
+  assert.equal(isStandby, false);
+  assert.match(reason ?? "", /^host of b: only member left with .* free for it$/);
+});
+
+Deno.test("what is served elsewhere is left alone, until its host is gone", async () => {
+  const stage = new Stage(["b"]);
+  stage.others = [member(2, { hosted: [hosted("b")] })];
+  await settled(stage);
+  await stage.pass(60_000);
+  assert.deepEqual(stage.deeds, []);
+  stage.others = [];
+  stage.election.look();
+  await stage.pass(50);
+  await stage.pass(2_000);
+  assert.deepEqual(stage.deeds, ["load b"]);
+});
+
+Deno.test("demand for a model on this disk is told, and makes it load", async () => {
+  const stage = await settled(new Stage());
+  const before = stage.changes;
+  assert.deepEqual(stage.election.known("B.gguf"), { id: "b", isComing: true });
+  stage.election.demanded("b");
+  assert.ok(stage.changes > before, "the record says so");
+  await stage.pass(50);
+  await stage.pass(2_000);
+  assert.deepEqual(stage.deeds, ["load b"]);
+});
+
+Deno.test("known() tells names that mean something from invented ones, and what nobody can hold", async () => {
+  const stage = await settled(new Stage());
+  assert.equal(stage.election.known("invented"), undefined);
+  assert.deepEqual(stage.election.known("starter"), { id: "starter", isComing: true });
+  stage.others = [member(2, { onDisk: [offer("huge", 100)] })];
+  assert.deepEqual(stage.election.known("huge"), { id: "huge", isComing: false });
+  assert.match(stage.election.explain("huge").summary, /no member can hold "huge"/);
+});
+
+Deno.test("a model unused for an hour gives way: others hear first, then it is dropped, then the other comes", async () => {
+  const stage = await settled(new Stage());
+  stage.becomes({ kind: "ready", model: modelOf("a"), sinceUnixS: 1 });
+  await stage.pass(2 * 3_600_000);
+  stage.others = [member(2, { wants: ["b"], hosted: [hosted("x")], asksHere: ["x"] })];
+  stage.election.look();
+  await stage.pass(50);
+  await stage.pass(2_000);
+  await stage.pass(2_000);
+  assert.deepEqual(stage.deeds, ["drop a within 10000", "speak", "load b"]);
+});
+
+Deno.test("a model that was asked for here never gives way", async () => {
+  const stage = await settled(new Stage());
+  stage.becomes({ kind: "ready", model: modelOf("a"), sinceUnixS: 1 });
+  stage.election.askedHere("a", "/m/a");
+  assert.equal(stage.election.standing().reason, "host of a: asked for here");
+  await stage.pass(2 * 3_600_000);
+  stage.others = [member(2, { wants: ["b"], hosted: [hosted("x")], asksHere: ["x"] })];
+  stage.election.look();
+  await stage.pass(600_000);
+  assert.deepEqual(stage.deeds, []);
+});
+
+Deno.test("what was asked for here and failed is loaded again later, by the words that named it", async () => {
+  const stage = await settled(new Stage());
+  stage.becomes({ kind: "ready", model: modelOf("a"), sinceUnixS: 1 });
+  stage.election.askedHere("a", "/m/a");
+  stage.becomes({ kind: "failed", id: "a", reason: "the engine crashed" });
+  await stage.pass(50);
+  assert.deepEqual(stage.election.record().avoids, [{ id: "a", cause: "failed" }]);
+  await stage.pass(5_000);
+  assert.deepEqual(stage.deeds, [], "not at once");
+  await stage.pass(60_000);
+  await stage.pass(50);
+  assert.deepEqual(stage.deeds, ["load /m/a"]);
+});
+
+Deno.test("a load that cannot begin is not tried again at once", async () => {
+  const stage = new Stage(["b"]);
+  stage.failure = new UserError("The file is gone");
+  await settled(stage);
+  await stage.pass(3_000);
+  await stage.pass(10_000);
+  assert.deepEqual(stage.deeds, ["load b"]);
+  assert.deepEqual(stage.election.record().avoids, [{ id: "b", cause: "failed" }]);
+});
+
+Deno.test("what a person dropped is not taken on again for a while, however wanted", async () => {
+  const stage = await settled(new Stage(["b"]));
+  await stage.pass(2_000);
+  stage.election.droppedHere("b");
+  stage.becomes(EMPTY_SLOT);
+  await stage.pass(50);
+  await stage.pass(30_000);
+  assert.deepEqual(stage.deeds, ["load b"]);
+  assert.equal(stage.election.record().avoids[0]?.cause, "dropped");
+});
+
+Deno.test("a node that leaves decides nothing any more, and keeps no timer", async () => {
+  const stage = await settled(new Stage());
+  stage.election.leave();
+  stage.others = [member(2, { wants: ["b"] })];
+  stage.election.look();
+  stage.election.demanded("b");
+  assert.equal(stage.time.pendingCount, 0);
+  await stage.pass(60_000);
+  assert.deepEqual(stage.deeds, ["unsubscribed"]);
+});
+
+Deno.test("memory is looked at now and then, and a look that fails does no harm", async () => {
+  const stage = await settled(new Stage());
+  const before = stage.changes;
+  await stage.pass(30_000);
+  await stage.pass(30_000);
+  assert.ok(stage.changes >= before + 2);
+});
