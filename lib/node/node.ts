@@ -1,4 +1,3 @@
-// deno-lint-ignore-file camelcase -- explanations have the field names of the management door
 /**
  * The running node: what both doors see of it. Owns nothing but the joints; each part has its own
  * owner (`LocalModel`, `EngineDriver`, `RequestBook`, `EventHub`, `NodeMetrics`).

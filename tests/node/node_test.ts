@@ -1,4 +1,3 @@
-// deno-lint-ignore-file camelcase -- explanations have the field names of the management door
 import assert from "node:assert/strict";
 import type { NumberedEvent } from "~/api/ports.ts";
 import { UserError } from "~/base/errors.ts";

@@ -80,7 +80,7 @@ export async function plan(context: CommandContext, name: string): Promise<numbe
 }
 
 /** An explanation for people: the sentence, one line for each member, and advice. */
-export function formatExplanation({ summary, members, advice }: ModelExplanation): string {
+function formatExplanation({ summary, members, advice }: ModelExplanation): string {
   const lines = members.map(({ id, is_host: isHost, words }) =>
     `  ${shortId(id)}  ${isHost ? "host" : "    "}  ${words}`
   );

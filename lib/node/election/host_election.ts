@@ -20,7 +20,7 @@ import type { LocalModel } from "../local_model.ts";
 import { idOf, type SlotState } from "../model_slot.ts";
 import type { PreparedEngine } from "../ports.ts";
 import { electionMemberOf } from "./other_member.ts";
-import { OwnStanding, type OwnStandingOptions } from "./own_standing.ts";
+import { modelNameOf, OwnStanding, type OwnStandingOptions } from "./own_standing.ts";
 
 const log = getLogger(["mesh-llm", "election"]);
 
@@ -180,7 +180,10 @@ export class HostElection {
 
   /** What becomes of a model, in plain words. */
   explain(name: string): Explanation {
-    return explainModel(this.#view(), this.known(name)?.id ?? name);
+    return explainModel(
+      this.#view(),
+      (this.known(name) ?? this.known(modelNameOf(name)))?.id ?? name,
+    );
   }
 
   /** Whether somebody takes a model on once it is asked for here. */

@@ -170,7 +170,7 @@ export class OwnStanding {
 }
 
 /** The name that clients use for what somebody typed: a name, a path, an address. */
-function modelNameOf(text: string): string {
+export function modelNameOf(text: string): string {
   const last = text.replace(/[?#].*$/, "").split(/[/\\]/).at(-1) ?? text;
   return findInCatalogue(last)?.name ?? bareName(last);
 }

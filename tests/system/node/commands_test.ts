@@ -55,16 +55,30 @@ Deno.test("commands tell about the running node, for people and as JSON", async 
     assert.deepEqual([told.origin, told.dir, told.build], ["bin-dir", fake.binDir, 11669]);
   });
 
-  await t.step("plan", async () => {
+  await t.step("plan, of a node that runs", async () => {
     const [plain, json] = (await runAll(fake, [
       ["plan", fake.modelPath],
       ["plan", FAKE_MODEL, "--json"],
     ])).map(dataOf);
-    assert.match(plain ?? "", /^\d x 2048 tokens of context, in main memory: weights .* = .*MiB$/m);
-    assert.equal(JSON.parse(json ?? "").ok, true);
+    assert.match(plain ?? "", /^host of "tiny" is [\w-]{8}: serves it already$/m);
+    assert.equal(JSON.parse(json ?? "").members[0]["is_host"], true);
     const [absent] = await runAll(fake, [["plan", "Qwen3-8B"]]);
     assert.equal(absent?.code, 1);
-    assert.match(absent?.stderr ?? "", /not here yet. Run: mesh-llm download Qwen3-8B/);
+    assert.match(absent?.stdout ?? "", /^no member can hold "Qwen3-8B"/);
+  });
+
+  await t.step("plan, where no node runs", async () => {
+    const home = await Deno.makeTempDir({ prefix: "mesh-llm-plan-" });
+    const env = { HOME: home, MESH_LLM_BIN_DIR: fake.binDir };
+    const here = await runProgram(["plan", fake.modelPath, "--home", home], env);
+    assert.match(
+      dataOf(here),
+      /^\d x 2048 tokens of context, in main memory: weights .* = .*MiB$/m,
+    );
+    const absent = await runProgram(["plan", "Qwen3-8B", "--home", home], env);
+    assert.equal(absent.code, 1);
+    assert.match(absent.stderr, /not here yet. Run: mesh-llm download Qwen3-8B/);
+    await Deno.remove(home, { recursive: true });
   });
 });
 
