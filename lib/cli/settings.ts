@@ -77,7 +77,8 @@ export function parseConfig(text: string, path: string): ConfigFile {
 }
 
 function isOfType(value: unknown, wanted: ConfigType): boolean {
-  if (wanted !== "strings") return typeof value === wanted;
+  const type: string = typeof value;
+  if (wanted !== "strings") return type === wanted;
   return Array.isArray(value) && value.every((item) => typeof item === "string");
 }
 
