@@ -27,7 +27,7 @@ import type { AdmissionLimits } from "./admission.ts";
 import { AdmissionDesk } from "./admission_desk.ts";
 import { admit, type Admitted } from "./admission_pools.ts";
 import { answerOf, failureResponse } from "./answer.ts";
-import { BODY_LIMITS, type BodyLimits, ByteBudget, readBody } from "./body.ts";
+import { BODY_LIMITS, type BodyLimits, type ByteBudget, readBody, SharedBudget } from "./body.ts";
 import { Call, type PatienceLimits } from "./call.ts";
 import { ENGINE_PATHS, FORWARDED_HEADERS, FORWARDED_VALUE } from "./endpoints.ts";
 import { type Dialect, DoorError, errorResponse, jsonResponse } from "./errors.ts";
@@ -125,13 +125,13 @@ class OpenAiDoor {
   readonly #options: OpenAiAppOptions;
   readonly #limits: ProxyLimits;
   readonly #desk: AdmissionDesk;
-  readonly #budget: ByteBudget;
+  readonly #budget: SharedBudget;
   readonly #busy = new BusyCounts();
 
   constructor(options: OpenAiAppOptions) {
     this.#options = options;
     this.#limits = { ...PROXY_LIMITS, ...options.limits };
-    this.#budget = new ByteBudget(this.#limits.bodiesBytesMax);
+    this.#budget = new SharedBudget(this.#limits.bodiesBytesMax);
     const { clock, timers } = options;
     this.#desk = new AdmissionDesk({ clock, timers, limits: this.#limits.admission });
   }
@@ -235,6 +235,8 @@ class OpenAiDoor {
   /** A request for a model. */
   async ask(c: Ctx): Promise<Response> {
     const { clock, timers, observe } = this.#options;
+    const peer = c.env?.peer;
+    const budget = this.#budget.of(peer?.nodeId);
     const call = new Call({
       requestId: c.get("requestId"),
       endpoint: c.req.path,
@@ -243,13 +245,12 @@ class OpenAiDoor {
       clock,
       timers,
       patience: this.#limits.patience,
-      budget: this.#budget,
+      budget,
       observe,
     });
     try {
-      const peer = c.env?.peer;
       const table = peer === undefined ? this.#options.table : this.#options.localTable;
-      const { body, scan } = await this.#readBody(c, call);
+      const { body, scan } = await this.#readBody(c, { call, budget });
       const model = modelOf(scan, table, peer?.model);
       call.onModel(model.id);
       const { pool, ticket } = await this.#admit(model.id, table.targets(model.id), call);
@@ -271,13 +272,13 @@ class OpenAiDoor {
 
   async #readBody(
     c: Ctx,
-    call: Call,
+    { call, budget }: { readonly call: Call; readonly budget: ByteBudget },
   ): Promise<{ readonly body: Uint8Array<ArrayBuffer>; readonly scan: ScanResult }> {
     const { clock, timers } = this.#options;
     const scanner = new JsonScanner();
     const reading = readBody(c.env?.body ?? bodyOfRequest(c.req.raw), {
       limits: this.#limits.body,
-      budget: this.#budget,
+      budget,
       clock,
       timers,
       inspect: (bytes) => scanner.push(bytes),
