@@ -65,10 +65,10 @@ export class MemberWays {
     return member.isDirect ? undefined : this.#nearest(member);
   }
 
-  /** The way for requests that are passed on: a live link of our own, nothing else. */
+  /** The way for requests that are passed on: a live link of our own with a member, nothing else. */
   wayTo(peer: NodeId): RelayWay | undefined {
     const link = this.#options.link(peer);
-    if (link === undefined || link.health !== "live") return undefined;
+    if (link?.health !== "live" || link.peer.role === "client") return undefined;
     return {
       openStream: () => link.openStream(),
       onSuspect: (listener) => this.#watch(peer, "suspect", listener),
