@@ -48,7 +48,9 @@ Deno.test("an engine that crashes is started again, and the next request is answ
 
   await t.step("idle: noticed from the process, at once", async () => {
     await fake.control({ exit: 134 });
-    await fake.node.told(/is being restarted: llama-server ended while it served, exit status 134/);
+    await fake.node.told(
+      /llama-server ended while it served, exit status 134; it is started again/,
+    );
     await readyAgain(fake, 2);
     await assertAnswers(fake);
   });
@@ -95,7 +97,7 @@ Deno.test("requests during a restart are told so, and when to come back", async 
   const script = JSON.parse(await Deno.readTextFile(scriptPath));
   await Deno.writeTextFile(scriptPath, JSON.stringify({ ...script, load: { untilControl: true } }));
   Deno.kill(pid, "SIGKILL");
-  await fake.node.told(/is being restarted/);
+  await fake.node.told(/it is started again/);
   const response = await fake.chat();
   assert.equal(response.status, 503);
   assert.match(response.headers.get("retry-after") ?? "", /^[1-9]\d*$/);
