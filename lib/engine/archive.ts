@@ -83,7 +83,7 @@ function tidyPath(path: string): string {
 
 /** Checks that a link points to a neighbour or to something below the root. */
 function safeTarget(path: string, target: string): string {
-  if (target.startsWith("/")) throw leavingLink(path, target);
+  if (target === "" || target.startsWith("/")) throw leavingLink(path, target);
   const resolved: string[] = path.split("/").slice(0, -1);
   for (const part of target.split("/")) {
     if (part === "..") {
