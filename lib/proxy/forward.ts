@@ -131,13 +131,18 @@ async function attempt(
   const { nodeId, upstream } = target;
   call.onSent(nodeId, busy.add(upstream));
   router.handle({ kind: "sent", nodeId }, call.nowMs);
-  const head = await upstream.send(request, call.signal);
+  let isBegun = false;
+  // Until it has begun for the client, the next target is better than a link of which nothing is heard.
+  const givesUp = (): boolean =>
+    isBegun ? request.givesUp?.() ?? false : request.hasAlternative ?? false;
+  const head = await upstream.send({ ...request, givesUp }, call.signal);
   if (head.status >= 400) {
     call.onHead();
     call.onWait();
     return { target, response: head, error: await readError(head) };
   }
   const response = await begun(head, call);
+  isBegun = true;
   call.onHead();
   router.handle({ kind: "answered", nodeId, model: modelId, beginning }, call.nowMs);
   const onComplete = (tail: Uint8Array): void => {

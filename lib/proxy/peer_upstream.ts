@@ -1,7 +1,7 @@
 /** Carries requests to another node over a link, each on a stream of its own. */
 import { messageOf } from "../base/errors.ts";
 import type { PeerStream } from "../mesh/link_ports.ts";
-import { cancelled, Patience } from "./patience.ts";
+import { cancelled, type OnSuspect, Patience } from "./patience.ts";
 import { PeerExchange } from "./peer_exchange.ts";
 import {
   type Upstream,
@@ -18,11 +18,8 @@ export interface PeerUpstreamOptions {
   readonly isRelayed: boolean;
   /** Opens a stream of the link; may wait while the peer allows no more. */
   readonly openStream: () => Promise<PeerStream>;
-  /**
-   * Calls back each time the link becomes suspect, and at once when it is; the returned function ends
-   * that. A request without an answer is then given up, if somebody else may answer it.
-   */
-  readonly onSuspect: (listener: () => void) => () => void;
+  /** A request is given up on a suspect link if somebody else may answer it or go on; on a silent one always. */
+  readonly onSuspect: OnSuspect;
 }
 
 /** One node, over one link. */

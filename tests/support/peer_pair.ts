@@ -70,10 +70,10 @@ export class FarNode {
 
 /** A {@link PeerUpstream} whose link tests can disturb. */
 export class TestPeerUpstream extends PeerUpstream {
-  readonly #listeners: Set<() => void>;
+  readonly #listeners: Set<(isSilent: boolean) => void>;
 
   constructor(nodeId: string, open: (() => MemoryPeerStream) | undefined, isRelayed = false) {
-    const listeners = new Set<() => void>();
+    const listeners = new Set<(isSilent: boolean) => void>();
     super({
       nodeId,
       isRelayed,
@@ -94,9 +94,9 @@ export class TestPeerUpstream extends PeerUpstream {
     return this.#listeners.size;
   }
 
-  /** The link becomes suspect. */
-  suspect(): void {
-    for (const listener of this.#listeners) listener();
+  /** The link becomes suspect, or silent. */
+  suspect(isSilent = false): void {
+    for (const listener of [...this.#listeners]) listener(isSilent);
   }
 }
 

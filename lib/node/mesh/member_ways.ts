@@ -25,7 +25,7 @@ export class MemberWays {
   readonly #options: MemberWaysOptions;
   /** By node and the neighbour that passes on, if any. */
   readonly #upstreams = new Map<string, PeerUpstream>();
-  readonly #listeners = new Map<NodeId, Set<() => void>>();
+  readonly #listeners = new Map<NodeId, Set<(isSilent: boolean) => void>>();
   /** The neighbour that passes on to each node. */
   readonly #chosen = new Map<NodeId, NodeId>();
 
@@ -67,7 +67,8 @@ export class MemberWays {
   /** A link changed its health, or is gone. */
   onHealth(peer: NodeId, health: LinkHealth): void {
     if (health === "live") return;
-    for (const listener of [...this.#listeners.get(peer) ?? []]) listener();
+    const listeners = [...this.#listeners.get(peer) ?? []];
+    for (const listener of listeners) listener(health !== "suspect");
   }
 
   #hostOf(member: MemberView, used: Set<string>): RemoteHost | undefined {
@@ -121,16 +122,17 @@ export class MemberWays {
     return link.openStream();
   }
 
-  #watch(peer: NodeId, listener: () => void): () => void {
+  #watch(peer: NodeId, listener: (isSilent: boolean) => void): () => void {
     const link = this.#options.link(peer);
-    if (link === undefined || link.health !== "live") {
-      listener();
+    if (link === undefined || link.health === "silent" || link.health === "closed") {
+      listener(true);
       return () => {};
     }
+    if (link.health === "suspect") listener(false);
     const listeners = this.#listeners.get(peer) ?? new Set();
     this.#listeners.set(peer, listeners);
     // Wrapped: one function may watch twice.
-    const own = (): void => listener();
+    const own = (isSilent: boolean): void => listener(isSilent);
     listeners.add(own);
     return () => {
       listeners.delete(own);
