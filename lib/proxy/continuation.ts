@@ -261,7 +261,8 @@ export class Continuation implements ByteSource {
       isThinking: restKind !== kind && soFar.reasoning !== "" && soFar.text === "",
       nodeId: target.nodeId,
     });
-    router.handle({ kind: "answered", nodeId: target.nodeId, model: this.#options.modelId }, 0);
+    const { nodeId } = target;
+    router.handle({ kind: "answered", nodeId, model: this.#options.modelId }, call.nowMs);
   }
 
   /** The rest of a chat as text: the template is applied by the engine that goes on. */

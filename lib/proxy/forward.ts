@@ -161,6 +161,11 @@ export function noteFailure(
   of: { readonly call: Call; readonly router: Router; readonly nodeId: string },
 ): void {
   const { call, router, nodeId } = of;
+  log.debug("Node {nodeId} failed: {reason}; request {requestId}", {
+    nodeId,
+    reason: messageOf(error),
+    requestId: call.requestId,
+  });
   router.handle({ kind: "failed", nodeId }, call.nowMs);
   if (error instanceof UpstreamError && error.isCrash) call.crashCount += 1;
 }
@@ -172,7 +177,6 @@ export function rankTargets(
 ): readonly Target[] {
   const { call, modelId, table, busy, router, beginning, pool } = options;
   const targets = table.targets(modelId);
-  if (targets.length < 2) return targets;
   const { order, isSpilled } = router.rank(
     { model: modelId, bodyBytes: request.body?.length ?? 0, beginning, pool },
     targets.map((target) => ({ target, busyCount: busy.of(target.upstream) })),
