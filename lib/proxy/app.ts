@@ -279,8 +279,8 @@ class OpenAiDoor {
     call.onModel(model.id);
     const parts = { call, modelId: model.id, table, busy: this.#busy, router: this.#router };
     const request = upstreamRequest(c, body, model.id);
-    const [best] = rankTargets(request, { ...parts, beginning });
-    const targets = table.targets(model.id);
+    const targets = rankTargets(request, { ...parts, beginning });
+    const [best] = targets;
     const { pool, ticket } = await admit(this.#desk, model.id, {
       targets,
       signal: call.signal,
