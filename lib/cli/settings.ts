@@ -77,7 +77,9 @@ export function parseConfig(text: string, path: string): ConfigFile {
 }
 
 function isOfType(value: unknown, wanted: ConfigType): boolean {
-  if (wanted !== "strings") return typeof value === wanted;
+  if (wanted === "number") return typeof value === "number";
+  if (wanted === "string") return typeof value === "string";
+  if (wanted === "boolean") return typeof value === "boolean";
   return Array.isArray(value) && value.every((item) => typeof item === "string");
 }
 
