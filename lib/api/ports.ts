@@ -36,7 +36,7 @@ export interface StatusPeer {
   readonly role: MeshRole;
   /** What its certificate allows: "request", "serve", "split", "invite". */
   readonly rights: readonly string[];
-  /** "live", "suspect" when nothing was heard of it for 2 s, "silent" when for longer. */
+  /** "live", or "suspect" when nothing was heard of it for 2 s. */
   readonly state: string;
   /** On its disk. */
   readonly models: readonly string[];
@@ -45,7 +45,7 @@ export interface StatusPeer {
   readonly serving: string | null;
   /** The model that it is about to answer for. */
   readonly loading: string | null;
-  /** Smoothed round trip of the link; of the whole way when it is forwarded and known. */
+  /** Smoothed round trip of the link; null when there is none, or none was measured yet. */
   readonly rtt_ms: number | null;
   readonly version: string | null;
   readonly reached: PeerReach;

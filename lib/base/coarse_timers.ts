@@ -1,7 +1,7 @@
 import type { CancelTimer, Clock, Timers } from "./clock.ts";
 
 /** From here on a timer may be late by {@link SWEEP_MS}. */
-const LONG_MS = 30_000;
+const LONG_MS = 5_000;
 const SWEEP_MS = 1_000;
 
 interface LongTimer {

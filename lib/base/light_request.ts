@@ -11,8 +11,11 @@ import type { RequestHead } from "./http1_request.ts";
 /** The host of all URLs: who is asked is told by the Host header, which may hold anything. */
 const BASE = "http://localhost";
 
+/** What such a request is made of. */
+type LightHead = Pick<RequestHead, "method" | "target" | "headers">;
+
 /** Makes the request of a head. */
-export function lightRequest(head: RequestHead): Request {
+export function lightRequest(head: LightHead): Request {
   return new LightRequest(head) as unknown as Request;
 }
 
@@ -21,7 +24,7 @@ class LightRequest {
   readonly url: string;
   readonly headers: LightHeaders;
 
-  constructor({ method, target, headers }: RequestHead) {
+  constructor({ method, target, headers }: LightHead) {
     this.method = method;
     this.url = BASE + target;
     this.headers = new LightHeaders(headers);

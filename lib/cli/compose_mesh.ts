@@ -1,16 +1,21 @@
 /** Puts together the node's part in a mesh: its key, its socket, and what it keeps. */
 import { Buffer } from "node:buffer";
+import { getLogger } from "@logtape/logtape";
+import { messageOf } from "~/base/errors.ts";
 import { systemClock, systemRng, systemSecrets, systemTimers } from "~/base/io/system.ts";
 import { VERSION } from "~/base/version.ts";
 import { jwsSigner, JwsVerifier } from "~/mesh/io/jws.ts";
-import { loadLinkCert, makeEphemeralLinkCert } from "~/mesh/io/link_cert.ts";
+import { type LinkCert, loadLinkCert, makeEphemeralLinkCert } from "~/mesh/io/link_cert.ts";
 import { loadNodeKey, makeEphemeralNodeKey } from "~/mesh/io/node_key.ts";
 import { openQuicTransport } from "~/mesh/io/quic_transport.ts";
+import type { Transport } from "~/mesh/transport.ts";
 import { interfaceAddresses, resolveAdvertised } from "~/node/io/addresses.ts";
 import { homeMeshStore, throwAwayMeshStore } from "~/node/io/mesh_store.ts";
 import type { LocalFacts } from "~/node/mesh/mesh_life.ts";
-import { type MeshEvents, MeshRuntime } from "~/node/mesh/mesh_runtime.ts";
+import { type MeshEvents, MeshRuntime, type MeshStore } from "~/node/mesh/mesh_runtime.ts";
 import type { NodeSettings } from "~/node/settings.ts";
+
+const log = getLogger(["mesh-llm", "cli"]);
 
 const SESSION_BYTES = 12;
 
@@ -18,6 +23,18 @@ const SESSION_BYTES = 12;
 export interface ComposedMesh {
   readonly nodeId: string;
   readonly runtime: MeshRuntime;
+}
+
+/** The port that was asked for; else that of the last start, where others look for this node; else any. */
+async function bind(cert: LinkCert, wanted: number, store: MeshStore): Promise<Transport> {
+  const last = wanted === 0 ? (await store.load())?.port : undefined;
+  if (last === undefined) return openQuicTransport({ cert, port: wanted });
+  try {
+    return openQuicTransport({ cert, port: last });
+  } catch (error) {
+    log.debug("Cannot have the port of the last start: {reason}", { reason: messageOf(error) });
+    return openQuicTransport({ cert });
+  }
 }
 
 /**
@@ -32,7 +49,8 @@ export async function composeMesh(
   const { homeDir, isEphemeral, bindPort, isClient, isClosed } = settings;
   const key = isEphemeral ? await makeEphemeralNodeKey() : await loadNodeKey(homeDir);
   const cert = isEphemeral ? await makeEphemeralLinkCert() : await loadLinkCert(homeDir);
-  const transport = openQuicTransport({ cert, port: bindPort });
+  const store = isEphemeral ? throwAwayMeshStore() : homeMeshStore(homeDir);
+  const transport = await bind(cert, bindPort, store);
   const { port } = transport;
   const advertised = await Promise.all(
     settings.advertise.map((text) => resolveAdvertised(text, port)),
@@ -56,10 +74,9 @@ export async function composeMesh(
     advertised: advertised.flat(),
     interfaces: interfaceAddresses,
     facts,
-    startedUnixMs: systemClock.wallMs(),
     isClient,
     isClosed,
-    store: isEphemeral ? throwAwayMeshStore() : homeMeshStore(homeDir),
+    store,
     events,
   });
   return { nodeId: key.nodeId, runtime };

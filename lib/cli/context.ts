@@ -28,6 +28,8 @@ export interface CommandContext {
   readonly homeDir: string;
   readonly modelsDir: string;
   readonly consolePort: number;
+  /** Whether `--console` said so: then that node is meant, whatever else runs on this home. */
+  readonly isConsoleGiven: boolean;
   readonly isJson: boolean;
   /** Writes one line to stdout: data. */
   readonly print: (line: string) => void;
@@ -58,6 +60,7 @@ export async function openContext(flags: CommonFlags): Promise<CommandContext> {
     homeDir,
     modelsDir: resolveModelsDir(homeDir, processEnv),
     consolePort: resolveConsolePort(flags, config),
+    isConsoleGiven: flags.console !== undefined,
     isJson: flags.json,
     print: (line) => writeTo(process.stdout, line + "\n"),
     tell,

@@ -21,7 +21,7 @@ import { isKeyId, issuerPart, type MeshId, type NodeId } from "./ids.ts";
 import { Issuer } from "./issuer.ts";
 import { PAPER_LIMITS } from "./papers.ts";
 import { isRefusal, type Refusal, refusal } from "./refusal.ts";
-import { type Added, RevocationBook } from "./revocations.ts";
+import { type Added, canEnd, RevocationBook } from "./revocations.ts";
 import { planRevocation, type RevokeSubject } from "./revoking.ts";
 import type { Signer, Verifier } from "./signing.ts";
 import { judgeTime, PaperTrust, type Verified } from "./trust.ts";
@@ -248,12 +248,24 @@ export class MeshAuthority {
     const fresh = await this.checkCertificate(jws, this.#options.node.id);
     if (isRefusal(fresh)) return fresh;
     const own = this.#certificate;
+    if (own !== undefined && !this.#mayReplace(own, fresh)) return "known";
     if (own !== undefined && this.#judgeCertificate(own) === undefined) {
       const isLess = own.paper.rights.some((right) => !fresh.paper.rights.includes(right));
       if (isLess || fresh.paper.expiresUnixS <= own.paper.expiresUnixS) return "known";
     }
     this.#certificate = fresh;
     return "taken";
+  }
+
+  /**
+   * Whoever signs the own certificate can end it. So nobody may come to that by sending one unasked, but those who
+   * could end the old one anyway; and when it has to be renewed by others, it goes on hanging on the same invite.
+   */
+  #mayReplace(own: Verified<Certificate>, { paper }: Verified<Certificate>): boolean {
+    if (canEnd(paper.issuer, own)) return true;
+    const { inviteSerial } = own.paper;
+    const isSameWay = inviteSerial === undefined || inviteSerial === paper.inviteSerial;
+    return isSameWay && this.isRenewalDue() && !this.isIssuer;
   }
 
   /** Takes a grant for this node. "known": the own one is as good. */

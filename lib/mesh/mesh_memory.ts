@@ -12,7 +12,6 @@ const FORMAT = 1;
 const REVOCATIONS_MAX = 1024;
 /** Enough to find a mesh again of which many are gone. */
 export const PEERS_KEPT_MAX = 256;
-const SESSION_CHARS_MAX = 64;
 /** The largest text that {@link encodeMemory} makes, and some more. */
 export const MEMORY_BYTES_MAX = 4 * 1024 * 1024;
 
@@ -20,21 +19,21 @@ export const MEMORY_BYTES_MAX = 4 * 1024 * 1024;
 export interface MeshMemory {
   readonly meshId: MeshId;
   readonly papers: SavedPapers;
-  /** Nonce of the last process: an old record of it is no clone's. */
-  readonly session: string | undefined;
+  /** UDP port of the last start: whoever knew the node looks for it there. */
+  readonly port: number | undefined;
   /** Where members were, the most useful first; what is beyond the limit is forgotten. */
   readonly peers: readonly BootstrapPeer[];
 }
 
 /** Writes a memory. */
-export function encodeMemory({ meshId, papers, session, peers }: MeshMemory): string {
+export function encodeMemory({ meshId, papers, port, peers }: MeshMemory): string {
   const value = {
     format: FORMAT,
     mesh: meshId,
     certificate: papers.certificate,
     grant: papers.grant,
     revocations: papers.revocations.slice(0, REVOCATIONS_MAX),
-    session,
+    port,
     peers: peers.slice(0, PEERS_KEPT_MAX).map(peerJson),
   };
   return `${JSON.stringify(value, undefined, 2)}\n`;
@@ -44,7 +43,7 @@ export function encodeMemory({ meshId, papers, session, peers }: MeshMemory): st
 export function decodeMemory(text: string): MeshMemory | undefined {
   const value = parse(text);
   if (!isJsonObject(value) || value["format"] !== FORMAT) return undefined;
-  const { mesh, session, revocations } = value;
+  const { mesh, port, revocations } = value;
   if (!isKeyId(mesh)) return undefined;
   return {
     meshId: mesh,
@@ -54,11 +53,13 @@ export function decodeMemory(text: string): MeshMemory | undefined {
       revocations: listOf(revocations, REVOCATIONS_MAX)
         .flatMap((jws) => asPaper("mesh-llm-revocation", jws) ?? []),
     },
-    session: typeof session === "string" && session.length <= SESSION_CHARS_MAX
-      ? session
-      : undefined,
+    port: isPort(port) ? port : undefined,
     peers: listOf(value["peers"], PEERS_KEPT_MAX).flatMap((peer) => asPeer(peer) ?? []),
   };
+}
+
+function isPort(value: JsonValue | undefined): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value > 0 && value <= 65_535;
 }
 
 function parse(text: string): unknown {

@@ -160,6 +160,17 @@ export class RevocationBook {
   }
 }
 
+/** Whether a revocation by `issuer` would end this certificate as it stands. */
+export function canEnd(
+  issuer: MeshId | NodeId,
+  { paper, grant }: Verified<Certificate>,
+): boolean {
+  if (issuer === paper.meshId || issuer === paper.issuer) return true;
+  const serials = [paper.inviteSerial, grant?.paper.inviteSerial];
+  return serials.some((serial) => serial !== undefined && isSerialOf(serial, issuer)) ||
+    grant?.paper.certifier === issuerPart(issuer);
+}
+
 function revoked(what: string): Refusal {
   return refusal("revoked", `${what} was revoked`);
 }

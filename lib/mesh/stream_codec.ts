@@ -12,7 +12,7 @@ export const HEAD_BYTES_MAX = 64 * KIB;
 export const DATA_BYTES_MAX = 256 * KIB;
 
 /** Bytes before a frame's content, and before a stream's first frame. */
-export const FRAME_HEADER_BYTES = 5;
+const FRAME_HEADER_BYTES = 5;
 export const STREAM_PREFIX_BYTES = 5;
 
 const ENCODER = new TextEncoder();

@@ -1,6 +1,8 @@
+import { type ByteSource, sourceOf } from "../base/byte_source.ts";
 import type { CancelTimer, Timers } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
-import type { PeerStream } from "../mesh/link_ports.ts";
+import { WholeResponse } from "../base/whole_response.ts";
+import type { PeerStream, StreamFrame } from "../mesh/link_ports.ts";
 import { encodeAnswerHead, encodeBroken } from "./peer_head.ts";
 import { UpstreamError } from "./ports.ts";
 
@@ -23,35 +25,70 @@ export async function writeAnswer(
   },
 ): Promise<void> {
   const { response, refusal, timers, stalledReaderMs, isEnding = () => false } = options;
-  const reader = response.body?.getReader();
-  const stopReading = (): void => void reader?.cancel().catch(() => {});
+  const { status, headers } = response;
+  const head = {
+    kind: "head",
+    head: encodeAnswerHead({ status, headers, refusal }),
+  } as const;
   const watch = new StallWatch(timers, stalledReaderMs, () => stream.cancel());
+  try {
+    if (response instanceof WholeResponse) {
+      await watch.during(writeWhole(stream, head, response.whole));
+    } else await writePieces(stream, { head, body: response.body, watch, isEnding });
+  } finally {
+    watch.stop();
+  }
+}
+
+/** Without waiting in between: what is small leaves as one piece. */
+async function writeWhole(
+  stream: PeerStream,
+  head: StreamFrame,
+  bytes: Uint8Array<ArrayBuffer>,
+): Promise<void> {
+  await Promise.all([
+    stream.write(head),
+    ...(bytes.length === 0 ? [] : [stream.write({ kind: "data", bytes })]),
+    stream.end(),
+  ]);
+}
+
+async function writePieces(
+  stream: PeerStream,
+  { head, body, watch, isEnding }: {
+    readonly head: StreamFrame;
+    readonly body: Response["body"];
+    readonly watch: StallWatch;
+    readonly isEnding: () => boolean;
+  },
+): Promise<void> {
+  const source = body === null ? undefined : sourceOf(body);
+  const stopReading = (): void => {
+    Promise.resolve(source?.cancel()).catch(() => {});
+  };
   stream.broken.addEventListener("abort", stopReading, { once: true });
   if (stream.broken.aborted) stopReading();
   try {
-    const { status, headers } = response;
-    const head = encodeAnswerHead({ status, headers, refusal });
-    await watch.during(stream.write({ kind: "head", head }));
-    if (reader !== undefined) await passOn(reader, stream, { watch, isEnding });
+    await watch.during(stream.write(head));
+    if (source !== undefined) await passOn(source, stream, { watch, isEnding });
     await watch.during(stream.end());
   } catch (error) {
     stopReading();
     throw error;
   } finally {
-    watch.stop();
     stream.broken.removeEventListener("abort", stopReading);
   }
 }
 
 async function passOn(
-  reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>,
+  source: ByteSource,
   stream: PeerStream,
   { watch, isEnding }: { readonly watch: StallWatch; readonly isEnding: () => boolean },
 ): Promise<void> {
   for (;;) {
     let bytes: Uint8Array<ArrayBuffer> | undefined;
     try {
-      bytes = (await reader.read()).value;
+      bytes = await source.next();
     } catch (error) {
       const isCrash = error instanceof UpstreamError && error.isCrash && !isEnding();
       const head = encodeBroken({ message: messageOf(error), isCrash });

@@ -33,6 +33,11 @@ export class PeerBody implements IncomingBody {
     };
   }
 
+  /** Whether all of it was read, to END. */
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
   /**
    * Reads on to END, a little further than it was read. False when there is more than that: then the
    * stream is to be cancelled. Rejects when it breaks.

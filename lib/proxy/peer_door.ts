@@ -6,6 +6,7 @@
  */
 import type { Timers } from "../base/clock.ts";
 import type { DoorEnv } from "../base/http_door.ts";
+import { lightRequest } from "../base/light_request.ts";
 import type { Right } from "../mesh/credentials.ts";
 import type { PeerStream } from "../mesh/link_ports.ts";
 import { jsonResponse } from "./errors.ts";
@@ -190,7 +191,7 @@ export class PeerDoor {
       misused: (what) => this.#options.misused(caller.nodeId, what),
     });
     const response = await this.#options.fetch(
-      new Request(`http://peer.invalid${head.path}`, { method: "POST", headers: head.headers }),
+      lightRequest({ method: "POST", target: head.path, headers: [...head.headers] }),
       {
         clientGone: stream.broken,
         body,
@@ -222,6 +223,7 @@ export class PeerDoor {
 
   /** The peer may still be sending; a peer of good will stops when it has the answer. */
   async #finish(stream: PeerStream, body: PeerBody): Promise<void> {
+    if (body.isEnded) return;
     const { promise: over, resolve } = Promise.withResolvers<void>();
     const cancelTimer = this.#options.timers.after(this.#limits.restMs, resolve);
     stream.broken.addEventListener("abort", () => resolve(), { once: true });

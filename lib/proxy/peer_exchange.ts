@@ -1,3 +1,4 @@
+import { streamOf } from "../base/byte_source.ts";
 import { joined } from "../base/bytes.ts";
 import { messageOf } from "../base/errors.ts";
 import { isJsonObject, type JsonValue } from "../base/json.ts";
@@ -116,19 +117,17 @@ export class PeerExchange {
   }
 
   #readLater(): ReadableStream<Uint8Array<ArrayBuffer>> {
-    return new ReadableStream({
-      pull: async (controller) => {
+    return streamOf({
+      next: async () => {
         try {
-          const bytes = await this.#next();
-          if (bytes === undefined) controller.close();
-          else controller.enqueue(bytes);
+          return await this.#next();
         } catch (error) {
           this.#giveUp();
-          controller.error(this.#failure(error));
+          throw this.#failure(error);
         }
       },
       cancel: () => this.#giveUp(),
-    }, { highWaterMark: 0 });
+    });
   }
 
   /** The far side turned the request away; what it says is worth passing on. */

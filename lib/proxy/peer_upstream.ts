@@ -34,10 +34,8 @@ export class PeerUpstream implements Upstream {
     if (signal.aborted) throw cancelled(signal);
     const patience = new Patience(signal);
     const { hasAlternative = false, givesUp } = request;
-    // On the last target, to wait for the link is better than to fail.
-    if (hasAlternative || givesUp !== undefined) {
-      patience.endOn(this.#options.onSuspect, () => hasAlternative);
-    }
+    // On the last target, to wait a moment for the link is better than to fail.
+    patience.endOn(this.#options.onSuspect, () => hasAlternative);
     try {
       const stream = await this.#open(patience);
       const { nodeId, isRelayed } = this.#options;

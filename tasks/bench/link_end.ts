@@ -4,13 +4,13 @@
  *
  * @module
  */
-import { systemClock, systemTimers } from "~/base/io/system.ts";
 import { makeEphemeralLinkCert } from "~/mesh/io/link_cert.ts";
 import { openQuicTransport } from "~/mesh/io/quic_transport.ts";
 import type { PeerStream } from "~/mesh/link_ports.ts";
 import { dialLink } from "~/mesh/make_link.ts";
 import { Recorder, TestPeer } from "#support/link_peers.ts";
 import type { BareLinkTimes } from "./link_process.ts";
+import { realTime } from "#support/real_time.ts";
 
 /** As an answer comes in pieces from an engine. */
 const PIECE_BYTES = 64 * 1024;
@@ -23,7 +23,7 @@ async function openPeer(name: string): Promise<TestPeer> {
     cert: await makeEphemeralLinkCert(),
     hostname: "127.0.0.1",
   });
-  return new TestPeer(name, { transport, time: { ...systemClock, ...systemTimers } });
+  return new TestPeer(name, { transport, time: realTime });
 }
 
 async function listen(): Promise<void> {

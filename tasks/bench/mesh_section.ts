@@ -1,5 +1,6 @@
 /** What a request costs through one link of a mesh: from a client node to a host, both processes on this machine. */
 import type { Bar, Figure } from "./figures.ts";
+import type { ThroughputResult } from "./jobs.ts";
 import { timeBareLink } from "./link_process.ts";
 import { LoadProcess } from "./load_process.ts";
 import {
@@ -39,6 +40,9 @@ const VIEWS: Readonly<Record<"small" | "paced", readonly MeshView[]>> = {
 };
 
 const CLIENTS = 64;
+const WARMUP_CLIENTS = 16;
+/** As long as this many of the loads that are measured elsewhere. */
+const WARMUP_LOADS = 3;
 /** A little below the largest body that a door takes. */
 const UPLOAD_BYTES = 60 * MIB;
 const ANSWER_BYTES = 128 * MIB;
@@ -47,6 +51,8 @@ const TRANSFER_WARMUP_ROUNDS = 2;
 const SLOW_READERS = 1;
 const SLOW_ANSWER_BYTES = 1024 * MIB;
 const SLOW_PAUSE_MS = 50;
+/** Until all buffers on the way are full: only then it is slow. */
+const SLOW_LEAD_MS = 1_000;
 const OTHER_CLIENTS = 3;
 
 /** Measures what goes through a link. */
@@ -64,6 +70,7 @@ export async function measureMesh({ sizes, dir, tell }: SectionContext): Promise
   await using load = new LoadProcess();
   await using slow = new LoadProcess();
   const bench = new MeshBench({ host, near, load, slow }, sizes, tell);
+  await bench.warmUp();
   return [
     ...joinFigures(joins),
     ...await bench.latencies(),
@@ -90,6 +97,24 @@ class MeshBench {
     this.#parts = parts;
     this.#sizes = sizes;
     this.#tell = tell;
+  }
+
+  /** Compilers go on to better code for tens of thousands of requests. */
+  async warmUp(): Promise<void> {
+    this.#tell("mesh: warming up");
+    const { load, near, host } = this.#parts;
+    const durationMs = WARMUP_LOADS * this.#sizes.loadMs;
+    const common = {
+      kind: "throughput",
+      clients: WARMUP_CLIENTS,
+      durationMs,
+      cpuPids: [],
+    } as const;
+    for (const target of [near.api, host.api]) {
+      for (const shape of ["small", "stream"] as const) {
+        await load.run({ ...common, target, shape });
+      }
+    }
   }
 
   async latencies(): Promise<Figure[]> {
@@ -134,38 +159,48 @@ class MeshBench {
   }
 
   async slowReaders(): Promise<Figure[]> {
-    const { load, slow, near } = this.#parts;
-    const { loadMs: durationMs, rounds } = this.#sizes;
-    const others = {
-      kind: "throughput",
-      target: near.api,
-      shape: "stream",
-      clients: OTHER_CLIENTS,
-      durationMs,
-      cpuPids: [],
-    } as const;
+    const { rounds } = this.#sizes;
     const done: SlowRound[] = [];
     const memory: (readonly [ProcessMemory, ProcessMemory])[] = [];
+    await this.#others();
     for (let round = 0; round < rounds; round += 1) {
       this.#tell(`mesh: slow readers, round ${round + 1} of ${rounds}`);
-      const alone = await load.run(others);
-      const [, beside] = await Promise.all([
-        slow.run({
-          kind: "slow",
-          target: near.api,
-          readers: SLOW_READERS,
-          sizeBytes: SLOW_ANSWER_BYTES,
-          pauseMs: SLOW_PAUSE_MS,
-          durationMs: durationMs * 1.2,
-        }),
-        load.run(others).then(async (result) => {
-          memory.push(await this.#memory());
-          return result;
-        }),
-      ]);
-      done.push({ alone, beside });
+      const before = round % 2 === 0 ? await this.#others() : undefined;
+      const beside = await this.#besideSlow(memory);
+      done.push({ alone: before ?? await this.#others(), beside });
     }
     return slowFigures(done, memory);
+  }
+
+  /** The others, while somebody hardly reads; notes the memory at the end. */
+  async #besideSlow(
+    memory: (readonly [ProcessMemory, ProcessMemory])[],
+  ): Promise<ThroughputResult> {
+    const { slow, near } = this.#parts;
+    const slowRun = slow.run({
+      kind: "slow",
+      target: near.api,
+      readers: SLOW_READERS,
+      sizeBytes: SLOW_ANSWER_BYTES,
+      pauseMs: SLOW_PAUSE_MS,
+      durationMs: SLOW_LEAD_MS + this.#sizes.loadMs * 1.2,
+    });
+    await new Promise((resolve) => setTimeout(resolve, SLOW_LEAD_MS));
+    const result = await this.#others();
+    memory.push(await this.#memory());
+    await slowRun;
+    return result;
+  }
+
+  #others(): Promise<ThroughputResult> {
+    return this.#parts.load.run({
+      kind: "throughput",
+      target: this.#parts.near.api,
+      shape: "stream",
+      clients: OTHER_CLIENTS,
+      durationMs: this.#sizes.loadMs,
+      cpuPids: [],
+    });
   }
 
   async longLoad(): Promise<Figure[]> {

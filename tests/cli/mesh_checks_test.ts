@@ -34,7 +34,7 @@ function memoryText(certificate: string | undefined): string {
   return encodeMemory({
     meshId: MESH_ID,
     papers: { certificate, grant: undefined, revocations: [] },
-    session: undefined,
+    port: undefined,
     peers: [peer],
   });
 }

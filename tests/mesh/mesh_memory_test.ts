@@ -13,13 +13,13 @@ import {
 const MEMORY: MeshMemory = {
   meshId: standInId("mesh"),
   papers: { certificate: "a.b.c", grant: "d.e.f", revocations: ["g.h.i", "j.k.l"] },
-  session: "a nonce",
+  port: 4433,
   peers: [bootstrapPeer("a", 3), bootstrapPeer("b")],
 };
 const EMPTY: MeshMemory = {
   meshId: standInId("mesh"),
   papers: { certificate: undefined, grant: undefined, revocations: [] },
-  session: undefined,
+  port: undefined,
   peers: [],
 };
 
@@ -35,12 +35,12 @@ Deno.test("decodeMemory() keeps what is right of a text that is damaged in place
   value.grant = "x".repeat(2000);
   value.revocations.push(null);
   value.peers[0].at = ["nowhere"];
-  value.session = "x".repeat(65);
+  value.port = 65_536;
   value.later = { unknown: true };
   assert.deepEqual(decodeMemory(JSON.stringify(value)), {
     meshId: MEMORY.meshId,
     papers: { ...EMPTY.papers, revocations: MEMORY.papers.revocations },
-    session: undefined,
+    port: undefined,
     peers: MEMORY.peers.slice(1),
   });
 });
@@ -63,7 +63,7 @@ Deno.test("a memory stays within its bounds, and the largest can be read again",
 });
 
 Deno.test("decodeMemory() fails on no text", () => {
-  const names = ["format", "mesh", "certificate", "grant", "revocations", "session", "peers"];
+  const names = ["format", "mesh", "certificate", "grant", "revocations", "port", "peers"];
   const change = fc.dictionary(fc.constantFrom(...names.slice(2)), fc.jsonValue());
   fc.assert(fc.property(change, (members) => {
     const value = { ...JSON.parse(encodeMemory(MEMORY)), ...members };

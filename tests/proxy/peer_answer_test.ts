@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { MemoryPeerStream } from "#support/memory_peer_stream.ts";
 import { turns } from "#support/peer_pair.ts";
 import { VirtualTime } from "#support/virtual_time.ts";
+import { WholeResponse } from "~/base/whole_response.ts";
 import { StreamBrokenError } from "~/mesh/link_ports.ts";
 import { writeAnswer } from "~/proxy/peer_answer.ts";
 
@@ -43,6 +44,28 @@ Deno.test("writeAnswer() writes head, bytes and END", async () => {
   assert.equal(data?.kind === "data" && new TextDecoder().decode(data.bytes), "hello");
   assert.equal(await near.read(), undefined);
   assert.equal(set.timers.pendingCount, 0);
+});
+
+Deno.test("writeAnswer() writes an answer that is there as a whole without waiting in between", async () => {
+  const [near, far] = MemoryPeerStream.pair(10);
+  const bytes = new TextEncoder().encode("more than the window of this stream");
+  const set = options(new WholeResponse(bytes, { status: 200, headers: {} }));
+  const writing = writeAnswer(far, set);
+  assert.equal((await near.read())?.kind, "head");
+  const data = await near.read();
+  assert.deepEqual(data?.kind === "data" && data.bytes, bytes);
+  assert.equal(await near.read(), undefined);
+  await writing;
+  assert.equal(set.timers.pendingCount, 0);
+});
+
+Deno.test("writeAnswer() gives up on a peer that takes nothing of a whole answer", async () => {
+  const [, far] = MemoryPeerStream.pair(10);
+  const set = options(new WholeResponse(new Uint8Array(100), { status: 200, headers: {} }));
+  const writing = writeAnswer(far, set);
+  await turns();
+  set.timers.advance(2_000);
+  await assert.rejects(writing, StreamBrokenError);
 });
 
 Deno.test("writeAnswer() says at the end that an answer broke off", async () => {

@@ -36,6 +36,7 @@ Deno.test("PeerBody delivers what comes, up to END", async () => {
   await turns();
   assert.deepEqual(heard, ["abc", "def", "END"]);
   assert.equal(await body.discardRest(), true);
+  assert.equal(body.isEnded, true);
   assert.deepEqual(misuses, []);
 });
 

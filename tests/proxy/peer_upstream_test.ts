@@ -63,6 +63,16 @@ Deno.test("PeerUpstream waits on a suspect link when nobody else can answer", as
   assert.equal((await sent).status, 200);
 });
 
+Deno.test("PeerUpstream gives a node up that is silent, though nobody else can answer", async () => {
+  const [near] = MemoryPeerStream.pair();
+  const upstream = new TestPeerUpstream(FAR, () => near);
+  const sent = upstream.send(REQUEST, never());
+  upstream.suspect();
+  upstream.silent();
+  await assert.rejects(sent, { name: "UpstreamError", message: /Nothing is heard/ });
+  assert.equal(near.isCancelled, true);
+});
+
 Deno.test("PeerUpstream does not leave a suspect link once the answer has begun", async () => {
   const [near, far] = MemoryPeerStream.pair();
   const upstream = new TestPeerUpstream(FAR, () => near);

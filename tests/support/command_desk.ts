@@ -26,6 +26,7 @@ export class CommandDesk implements AsyncDisposable {
       homeDir: this.homeDir,
       modelsDir: join(this.homeDir, "models"),
       consolePort: 3131,
+      isConsoleGiven: false,
       isJson: false,
       print: (line) => this.printed.push(line),
       tell: (line) => this.told.push(line),

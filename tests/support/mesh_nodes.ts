@@ -124,6 +124,19 @@ export class MeshTestNode implements AsyncDisposable {
   }
 }
 
+/** Starts nodes at once; when one cannot start, the others are disposed of all the same. */
+export async function startNodes(
+  stack: AsyncDisposableStack,
+  all: readonly MeshNodeOptions[],
+): Promise<readonly MeshTestNode[]> {
+  const results = await Promise.allSettled(all.map((options) => MeshTestNode.start(options)));
+  const nodes = results.flatMap((result) => result.status === "fulfilled" ? [result.value] : []);
+  for (const node of nodes) stack.use(node);
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+  return nodes;
+}
+
 const ENCODER = new TextEncoder();
 
 /** Prints something measured, for whoever reads the output of the tests. */

@@ -4,6 +4,8 @@
  * gets an answer in. Needs root; everything is removed at the end. Nothing leaves these namespaces.
  */
 
+import { isAlive } from "./processes.ts";
+
 /** Whether namespaces can be made here. Where every change is tested they have to be. */
 export const HAS_NAMESPACES = Deno.env.get("CI") !== undefined || await canMakeNamespaces();
 
@@ -63,8 +65,9 @@ export class TestNetwork implements AsyncDisposable {
 
   /** Makes the switch. */
   static async create(): Promise<TestNetwork> {
+    await removeLeftOvers();
     const network = new TestNetwork(
-      `ml${Deno.pid % 100_000}${String.fromCharCode(97 + made++ % 26)}`,
+      `ml${Deno.pid}${String.fromCharCode(97 + made++ % 26)}`,
     );
     try {
       await network.#space("pub");
@@ -131,6 +134,13 @@ export class TestNetwork implements AsyncDisposable {
     return this.#hostOf(name, "127.0.0.1");
   }
 
+  /** Takes IPv6 from a host, as some providers and containers do. */
+  async dropIpv6(host: TestHost): Promise<void> {
+    const conf = "/proc/sys/net/ipv6/conf";
+    const off = `for each in ${conf}/*/disable_ipv6; do echo 1 > $each; done`;
+    await run([...host.wrapper, "sh", "-c", off]);
+  }
+
   /** From now on two routers let no UDP through from each other. */
   async blockUdp(one: TestNat, other: TestNat): Promise<void> {
     const rule = ["iptables", "-I", "FORWARD", "-p", "udp", "-j", "DROP"];
@@ -163,7 +173,7 @@ export class TestNetwork implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const space of this.#spaces.reverse()) await run(["ip", "netns", "del", space]);
+    await removeSpaces(this.#spaces);
   }
 
   #name(kind: string): string {
@@ -204,6 +214,23 @@ export class TestNetwork implements AsyncDisposable {
     await this.#in(name, ["ip", "addr", "add", `${ip}/24`, "dev", "wan"]);
     return this.#hostOf(name, ip);
   }
+}
+
+/** What tests left behind that were killed. */
+async function removeLeftOvers(): Promise<void> {
+  const names = (await run(["ip", "netns", "list"])).split("\n").map((line) => line.split(" ")[0]);
+  const left: string[] = [];
+  for (const name of names) {
+    const pid = /^ml(\d+)[a-z]/.exec(name ?? "")?.[1];
+    if (name !== undefined && pid !== undefined && !await isAlive(Number(pid))) left.push(name);
+  }
+  await removeSpaces(left);
+}
+
+/** Removes all, even when one of them cannot be removed; then that is told. */
+async function removeSpaces(names: readonly string[]): Promise<void> {
+  const ends = await Promise.allSettled(names.map((name) => run(["ip", "netns", "del", name])));
+  for (const end of ends) if (end.status === "rejected") throw end.reason;
 }
 
 function publicIp(n: number): string {

@@ -13,6 +13,12 @@ const USUAL_PORTS = [9337, 3131] as const;
 /** No change of a mesh takes this long; reaching it fails the test instead of hanging it. */
 const DEADLINE_MS = 30_000;
 
+/** Prints how long something took: a figure for people, never a verdict. */
+export function printTook(what: string, sinceMs: number): void {
+  const text = `${what} after ${Math.round(performance.now() - sinceMs)} ms\n`;
+  Deno.stdout.writeSync(new TextEncoder().encode(text));
+}
+
 /** How a {@link NetnsNode} is started. */
 export interface NetnsNodeOptions {
   /** Name of the model that it serves; none when absent. */

@@ -89,7 +89,7 @@ export class TestPeerUpstream extends PeerUpstream {
     this.#listeners = listeners;
   }
 
-  /** How many requests would hear that the link is suspect. */
+  /** How many requests would hear that nothing is heard from the link. */
   get listenerCount(): number {
     return this.#listeners.size;
   }
@@ -97,6 +97,11 @@ export class TestPeerUpstream extends PeerUpstream {
   /** The link becomes suspect, or silent. */
   suspect(isSilent = false): void {
     for (const listener of [...this.#listeners]) listener(isSilent);
+  }
+
+  /** Its node counts as gone. */
+  silent(): void {
+    this.suspect(true);
   }
 }
 

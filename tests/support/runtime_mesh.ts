@@ -95,9 +95,18 @@ export class RuntimeWorld {
     wallMs: () => this.time.wallMs() + this.sleptMs,
   };
 
+  /** Chance of all nodes, between 0 and 1. */
+  readonly rng: () => number;
+
   /** @param options.delayMs one way on the network. @default {1} */
-  constructor({ delayMs = DELAY_MS }: { readonly delayMs?: number } = {}) {
-    this.network = new MemoryNetwork({ timers: this.time, delayMs: () => delayMs });
+  constructor(
+    { delayMs = () => DELAY_MS, rng = () => 0.5 }: {
+      readonly delayMs?: () => number;
+      readonly rng?: () => number;
+    } = {},
+  ) {
+    this.rng = rng;
+    this.network = new MemoryNetwork({ timers: this.time, delayMs });
   }
 
   /** Starts a node; it is in no mesh yet. */
@@ -183,6 +192,8 @@ export class RunningNode {
   readonly id: NodeId;
   readonly ip: string;
   readonly store: MemoryStore;
+  /** May be changed while it runs. */
+  readonly advertised: PeerAddress[];
   readonly transport: MemoryTransport;
   readonly runtime: MeshRuntime;
   /** Tokens that it printed. */
@@ -209,6 +220,7 @@ export class RunningNode {
     this.session = session;
     this.id = standInId(options.key ?? name);
     this.store = options.store ?? new MemoryStore(name);
+    this.advertised = [...options.advertised ?? []];
     this.ip = options.ip ?? `10.0.0.${world.nodes.length + 1}`;
     const leafHash = standInId(`leaf of ${options.key ?? name}`);
     this.transport = world.network.open(this.ip, leafHash, options.port);
@@ -218,13 +230,12 @@ export class RunningNode {
       verifier: standInVerifier,
       transport: this.transport,
       secrets: world.secrets,
-      rng: { next: () => 0.5 },
+      rng: { next: world.rng },
       clock: world.clock,
       timers: world.time,
-      advertised: options.advertised ?? [],
+      advertised: this.advertised,
       interfaces: () => options.interfaces ?? [this.ip],
       facts: () => this.#facts(),
-      startedUnixMs: world.clock.wallMs(),
       isClient: options.isClient ?? false,
       isClosed: options.isClosed ?? false,
       store: this.store,

@@ -2,14 +2,12 @@ import type { CancelTimer, Clock, Timers } from "~/base/clock.ts";
 
 interface Pending {
   readonly atMs: number;
-  readonly order: number;
   readonly run: () => void;
 }
 
 /** A clock that stands still until told to move; timers run in the order of their due times. */
 export class VirtualTime implements Clock, Timers {
   #nowMs: number;
-  #order = 0;
   readonly #wallOffsetMs: number;
   #pending: Pending[] = [];
 
@@ -27,7 +25,7 @@ export class VirtualTime implements Clock, Timers {
   }
 
   after(delayMs: number, run: () => void): CancelTimer {
-    const entry: Pending = { atMs: this.#nowMs + Math.max(0, delayMs), order: this.#order++, run };
+    const entry: Pending = { atMs: this.#nowMs + Math.max(0, delayMs), run };
     this.#pending.push(entry);
     return () => {
       this.#pending = this.#pending.filter((other) => other !== entry);
@@ -56,8 +54,11 @@ export class VirtualTime implements Clock, Timers {
   }
 
   #nextUntil(untilMs: number): Pending | undefined {
-    return this.#pending
-      .filter((entry) => entry.atMs <= untilMs)
-      .sort((a, b) => a.atMs - b.atMs || a.order - b.order)[0];
+    let first: Pending | undefined;
+    // They are in their order, so of those due at once the first found is the first.
+    for (const entry of this.#pending) {
+      if (entry.atMs <= untilMs && (first === undefined || entry.atMs < first.atMs)) first = entry;
+    }
+    return first;
   }
 }

@@ -79,7 +79,7 @@ export class HttpConnection implements RequestSink, ExchangeLine {
   /** Made with the first answer: many connections never get one. */
   #scratch: Uint8Array | undefined;
   #isWriting = false;
-  /** Counts writes, for the same. */
+  /** Counts writes, to tell a client that takes a little from one that takes nothing. */
   #writes = 0;
   #onDestroyed: (() => void) | undefined;
   readonly #seen = { phase: "idle" as Phase, requests: 0, sinceMs: 0, writes: 0, writeSinceMs: 0 };
@@ -111,6 +111,7 @@ export class HttpConnection implements RequestSink, ExchangeLine {
         else {
           const count = await this.#conn.read(buffer);
           if (count === null) return await this.#endHalfClosed();
+          this.#sliceBytes += count;
           if (this.#isRetired) this.#hasUnread = true;
           else this.#take(buffer.subarray(0, count));
         }
@@ -258,7 +259,6 @@ export class HttpConnection implements RequestSink, ExchangeLine {
     }
     if (startMs === undefined) return;
     this.#sliceMs += performance.now() - startMs;
-    this.#sliceBytes += bytes.length;
   }
 
   #onNonsense(error: HttpFormatError): void {
@@ -349,7 +349,7 @@ export class HttpConnection implements RequestSink, ExchangeLine {
 
   /**
    * The runtime reads on as long as there is something to read, and lets nothing else run meanwhile: a body of
-   * 64 MiB from this machine held up everybody for seconds.
+   * 64 MiB from this machine held up everybody for seconds, and a flood would keep off even its own limit.
    */
   async #letOthers(): Promise<void> {
     this.#sliceMs = 0;

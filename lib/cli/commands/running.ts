@@ -14,8 +14,9 @@ const STOP_MS_MAX = 60_000;
 /** How often it is looked at meanwhile. */
 const STOP_LOOK_MS = 100;
 
-/** Ends the node of this home and waits until it has ended. */
+/** Ends the node of this home, or the one with the given console, and waits until it has ended. */
 export async function stop(context: CommandContext): Promise<number> {
+  if (context.isConsoleGiven) return await stopByConsole(context);
   const node = await findRunningNode(context.homeDir);
   if (node === undefined) {
     throw new UserError(`Cannot stop a node: none runs on ${context.homeDir}`);
@@ -34,6 +35,27 @@ export async function stop(context: CommandContext): Promise<number> {
     context.isJson
       ? JSON.stringify({ stopped: node.pid })
       : `Stopped the node, process ${node.pid}`,
+  );
+  return 0;
+}
+
+/** A throw-away node has no record that tells its process: it has ended when its console has. */
+async function stopByConsole(context: CommandContext): Promise<number> {
+  const client = clientOf(context, context.consolePort);
+  await client.shutdown();
+  const giveUpMs = performance.now() + STOP_MS_MAX;
+  while (await client.status().then(() => true, () => false)) {
+    if (performance.now() > giveUpMs) {
+      throw new UserError(
+        `Cannot stop the node: its console still answers after ${formatMs(STOP_MS_MAX)}`,
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, STOP_LOOK_MS));
+  }
+  context.print(
+    context.isJson
+      ? JSON.stringify({ stopped_console: context.consolePort })
+      : `Stopped the node with console port ${context.consolePort}`,
   );
   return 0;
 }
@@ -106,8 +128,9 @@ function engineLine(engine: StatusSnapshot["engine"]): string {
   }${build} on ${devices}, ${engine.name}`;
 }
 
-/** The node of this home where one runs; otherwise whoever listens on the console port. */
+/** The node with the given console; else that of this home where one runs; else whoever listens on the usual port. */
 export async function clientOfRunning(context: CommandContext): Promise<ManagementClient> {
+  if (context.isConsoleGiven) return clientOf(context, context.consolePort);
   const node = await findRunningNode(context.homeDir);
   return clientOf(context, node?.consolePort ?? context.consolePort);
 }

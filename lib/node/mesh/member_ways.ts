@@ -43,9 +43,8 @@ export class MemberWays {
       return host === undefined ? [] : [host];
     });
     for (const key of this.#upstreams.keys()) if (!used.has(key)) this.#upstreams.delete(key);
-    for (const node of this.#chosen.keys()) {
-      if (!hosts.some(({ nodeId }) => nodeId === node)) this.#chosen.delete(node);
-    }
+    const asked = new Set(hosts.map(({ nodeId }) => nodeId));
+    for (const node of this.#chosen.keys()) if (!asked.has(node)) this.#chosen.delete(node);
     return hosts;
   }
 

@@ -82,8 +82,6 @@ export interface MeshLifeParts {
   readonly facts: () => LocalFacts;
   /** Members may not admit others. */
   readonly isClosed: boolean;
-  /** Unix milliseconds of the start of the process. */
-  readonly startedUnixMs: number;
   readonly events: LifeEvents;
 }
 
@@ -289,7 +287,7 @@ export class MeshLife {
   }
 
   #makeVoice(): OwnVoice {
-    const { self, signer, timers, startedUnixMs } = this.#parts;
+    const { self, signer, timers, clock } = this.#parts;
     return new OwnVoice({
       facts: () => this.#ownFacts(),
       // A client is in nobody's list: it says nothing.
@@ -298,7 +296,8 @@ export class MeshLife {
         signer.sign("mesh-llm-record", encodeRecord(record, certificateJws)),
       publish: (record) => this.session.tell({ kind: "self", record }),
       timers,
-      startedUnixMs,
+      // Of this life: in a mesh that it comes back to, its word must be newer than its own farewell.
+      startedUnixMs: clock.wallMs(),
     });
   }
 

@@ -30,6 +30,8 @@ const log = getLogger(["mesh-llm", "mesh"]);
 
 /** How long a joiner waits for its first neighbour to tell who else is there. */
 const SETTLE_MS = 1_000;
+/** After so long alone it is no rejoining any more when somebody turns up. */
+const REJOIN_MS = 60_000;
 /** Changes come in bursts; a crash in between costs a few addresses. */
 const SAVE_LATER_MS = 1_000;
 
@@ -99,6 +101,8 @@ export class MeshRuntime {
   #current: Current | undefined;
   #saveLater: CancelTimer | undefined;
   #closed: Promise<void> | undefined;
+  /** What the store has, as text. */
+  #saved = "";
 
   constructor(options: MeshRuntimeOptions) {
     this.#options = options;
@@ -134,6 +138,7 @@ export class MeshRuntime {
       if (saved !== undefined && life !== undefined) {
         await this.#adopt({ life, before: saved.peers });
         life.session.tell({ kind: "seeds", seeds: saved.peers });
+        void this.#tellRejoined(life);
         return saved.peers.length > 0;
       }
       if (this.#options.isClient) {
@@ -182,6 +187,14 @@ export class MeshRuntime {
     await Promise.all(this.#ending);
     await this.#options.transport.close();
     await this.#accepting;
+  }
+
+  /** Somebody of the mesh may be found at once, later, or never. */
+  async #tellRejoined(life: MeshLife): Promise<void> {
+    await life.session.settled(REJOIN_MS);
+    const peers = life.session.members().length;
+    if (peers === 0 || this.#current?.life !== life || this.#closing.signal.aborted) return;
+    this.#options.events.joined(life.session.meshId, peers);
   }
 
   #mustGoOn(): void {
@@ -352,6 +365,9 @@ export class MeshRuntime {
           if (this.#current?.life !== life) return;
           events.member(event, node);
           void this.#current.invite.refresh();
+          // Killed within a second of it, this node would not know where to look for it.
+          if (event === "joined") void this.#save();
+          this.#saveSoon();
         },
         stream: events.stream,
         changed: () => this.#onChanged(life),
@@ -386,6 +402,11 @@ export class MeshRuntime {
     if (this.#current?.life !== life || this.#closing.signal.aborted) return;
     void this.#current.invite.refresh();
     this.#options.events.changed();
+    this.#saveSoon();
+  }
+
+  #saveSoon(): void {
+    if (this.#closing.signal.aborted) return;
     this.#saveLater ??= this.#options.timers.after(SAVE_LATER_MS, () => {
       this.#saveLater = undefined;
       void this.#save();
@@ -402,8 +423,18 @@ export class MeshRuntime {
     });
     this.#current = undefined;
     // Who was late only is told so at the next start; the clock may be what is wrong.
-    if (!isExpired) void this.#saving.run(() => this.#options.store.clear()).catch(() => {});
+    if (!isExpired) void this.#forget();
     this.#options.events.changed();
+  }
+
+  /** Never rejects. */
+  #forget(): Promise<void> {
+    return this.#saving.run(async () => {
+      this.#saved = "";
+      await this.#options.store.clear();
+    }).catch((error) => {
+      log.error("Cannot forget the mesh: {reason}", { reason: messageOf(error) });
+    });
   }
 
   /** Never rejects: a full disk must not end a node that works. */
@@ -413,7 +444,7 @@ export class MeshRuntime {
     return this.#saving.run(async () => {
       if (this.#current === undefined) return;
       const { life: { session, authority }, kept: before } = this.#current;
-      const { self, store } = this.#options;
+      const { self, store, transport: { port } } = this.#options;
       const peers = keptPeers({
         members: session.members(),
         records: session.records(),
@@ -422,8 +453,13 @@ export class MeshRuntime {
       });
       this.#current.kept = peers;
       try {
-        const papers = authority.papers();
-        await store.save({ meshId: session.meshId, papers, session: self.session, peers });
+        const { meshId } = session;
+        const memory = { meshId, papers: authority.papers(), port, peers };
+        // Most of what happens changes nothing of it.
+        const text = JSON.stringify(memory);
+        if (text === this.#saved) return;
+        await store.save(memory);
+        this.#saved = text;
       } catch (error) {
         log.error("Cannot keep the mesh for the next start: {reason}", {
           reason: messageOf(error),

@@ -87,6 +87,8 @@ export class MeshSession {
   #told: readonly NodeId[] | undefined;
   /** Peers that sent us away, and until when. */
   readonly #unwelcome = new Map<NodeId, number>();
+  /** Kept until the machine hears something: every request asks several times. */
+  #members: readonly MemberView[] | undefined;
   #isHandling = false;
   #isClosed = false;
   #wake: { readonly atMs: number; readonly cancel: CancelTimer } | undefined;
@@ -116,7 +118,7 @@ export class MeshSession {
 
   /** Members that are here, this node not counted. */
   members(): readonly MemberView[] {
-    return this.#machine.members();
+    return this.#members ??= this.#machine.members();
   }
 
   /** One member, when it is here. */
@@ -147,6 +149,7 @@ export class MeshSession {
     this.#isHandling = true;
     try {
       for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) {
+        this.#members = undefined;
         for (const effect of this.#machine.handle(next, this.#options.clock.nowMs())) {
           this.#tryToAct(effect);
         }

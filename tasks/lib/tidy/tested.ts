@@ -14,6 +14,7 @@ import type { Files } from "./reach.ts";
  */
 export const TESTED_BY: Readonly<Record<string, string>> = {
   "lib/cli/commands/serve.ts": "tests/system/node/shutdown_test.ts",
+  "lib/cli/compose_mesh.ts": "tests/system/node/mesh_join_test.ts",
   "lib/cli/main.ts": "tests/system/node/commands_test.ts",
   "lib/mesh/io/quic_connection.ts": "tests/contracts/transport_quic_test.ts",
   "lib/mesh/io/quic_stream.ts": "tests/contracts/transport_quic_test.ts",

@@ -12,6 +12,7 @@ function contextOf(isJson: boolean): { context: CommandContext; lines: string[] 
     homeDir: "/nonexistent/home",
     modelsDir: "/nonexistent/home/models",
     consolePort: 3131,
+    isConsoleGiven: false,
     isJson,
     print: (line) => lines.push(line),
     tell: () => assert.fail("nothing to tell"),

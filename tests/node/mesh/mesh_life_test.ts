@@ -73,7 +73,7 @@ Deno.test("life: peers of a token that say nothing do not keep a joiner from tho
 });
 
 Deno.test("life: a joiner over two slow addresses of one peer is one member with a steady link", async () => {
-  const world = new RuntimeWorld({ delayMs: 150 });
+  const world = new RuntimeWorld({ delayMs: () => 150 });
   const advertised = [{ ip: "10.0.0.1", port: 40_001 }];
   // The same socket under two names: both handshakes are under way at the same time.
   const a = await world.resumed("a", { advertised, interfaces: ["10.0.0.1", "127.0.0.1"] });

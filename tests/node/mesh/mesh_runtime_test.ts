@@ -380,3 +380,25 @@ function serialIn(token: string): string {
   const [, payload = ""] = token.split(".");
   return JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/"))).jti;
 }
+
+Deno.test("runtime: regression: a member that moved is kept where it is now, though no link came or went", async () => {
+  const world = new RuntimeWorld();
+  const a = await world.resumed("a");
+  const b = await world.joined("b", a);
+  await world.agreed([a, b]);
+  await world.run(3_000);
+  const advertised = { ip: "203.0.113.9", port: 7 };
+  b.advertised.push(advertised);
+  b.runtime.changed();
+  await world.run(3_000);
+  const kept = await a.store.load();
+  assert.deepEqual(kept?.peers[0]?.addresses[0], advertised);
+  const { saves } = a.store;
+  for (const _ of [1, 2, 3]) {
+    b.slot = { ...b.slot };
+    b.runtime.changed();
+    await world.run(2_000);
+  }
+  assert.equal(a.store.saves, saves, "what says the same is not written again");
+  await world.end();
+});

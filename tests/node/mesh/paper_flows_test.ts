@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
-import { standInId, standInJws } from "#support/stand_in_signer.ts";
+import { isRefusal } from "~/mesh/refusal.ts";
+import { RIGHTS } from "~/mesh/credentials.ts";
+import { Issuer } from "~/mesh/issuer.ts";
+import { PaperTrust } from "~/mesh/trust.ts";
+import { standInId, standInJws, standInSigner, standInVerifier } from "#support/stand_in_signer.ts";
 import { type RunningNode, RuntimeWorld } from "#support/runtime_mesh.ts";
 
 const DAY_MS = 86_400_000;
@@ -239,6 +243,42 @@ Deno.test("papers: a grant, a renewal and revocations that nobody can have signe
   await world.until(() => !c.linked.includes(b.id));
   assert.deepEqual(c.life.authority.revocationSerials(), []);
   await world.run(5_000);
+  await world.agreed([a, b, c]);
+  await world.end();
+});
+
+/** Signs as a member with its grant, whatever its program would not sign. */
+async function issuerOf(world: RuntimeWorld, { id, life }: RunningNode): Promise<Issuer> {
+  const { authority } = life;
+  const trust = new PaperTrust({ meshId: authority.meshId, verifier: standInVerifier });
+  const grant = await trust.read("mesh-llm-grant", authority.papers().grant ?? "");
+  assert.ok(!isRefusal(grant));
+  const { clock, secrets } = world;
+  return new Issuer({ meshId: authority.meshId, signer: standInSigner(id), grant, clock, secrets });
+}
+
+Deno.test("papers: a member cannot put others out by making them a certificate that it may revoke", async () => {
+  const { world, a, others: [b, c] } = await meshOf(["b", "c"]);
+  assert.ok(b !== undefined && c !== undefined);
+  const mallory = await issuerOf(world, b);
+  await world.run(2_000);
+  for (const victim of [a, c]) {
+    const { certificate } = victim.life.authority;
+    const made = await mallory.certificate({
+      subject: victim.id,
+      rights: RIGHTS,
+      inviteSerial: certificate?.paper.inviteSerial ?? mallory.freshSerial(),
+    });
+    const link = b.life.session.table.get(victim.id);
+    link?.send({ t: "renewed", certificate: made.jws });
+    await world.run(1_000);
+    assert.equal(victim.life.authority.certificate?.jws, certificate?.jws, "it was not asked for");
+    const revoked = { kind: "node", nodeId: victim.id, closes: undefined } as const;
+    const { jws } = await mallory.revocation({ revoked });
+    link?.send({ t: "revocations", papers: [jws] });
+    await world.run(3_000);
+    assert.ok(victim.runtime.life !== undefined, `${victim.name} is still in`);
+  }
   await world.agreed([a, b, c]);
   await world.end();
 });

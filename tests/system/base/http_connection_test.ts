@@ -188,3 +188,29 @@ Deno.test("a connection is not read while nobody wants the body, and then it is"
   assert.equal((await client.readAnswer()).body, String(body.length));
   await server.close({ graceMs: 0 });
 });
+
+/** A client in a process of its own that sends rubbish until it is cut. */
+const FLOODER = `
+const socket = await Deno.connect({ hostname: "127.0.0.1", port: Number(Deno.args[0]) });
+const rubbish = new Uint8Array(1024 * 1024).fill(13);
+try {
+  for (;;) await socket.write(rubbish);
+} catch {
+  console.log("cut");
+}
+`;
+
+Deno.test("a connection that is flooded after its refusal is cut all the same, and others are served", async () => {
+  const server = await serveTest(hi);
+  const flooding = new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--no-config", FLOODER, String(server.port)],
+    stdin: "null",
+    stdout: "piped",
+  }).output();
+  using other = await RawClient.connect(server.port);
+  await other.send(rawGet("/"));
+  assert.equal((await other.readAnswer()).body, "hi");
+  const { stdout } = await flooding;
+  assert.equal(new TextDecoder().decode(stdout), "cut\n");
+  await server.close({ graceMs: 0 });
+});

@@ -5,8 +5,15 @@ import { parseAddress } from "~/mesh/address.ts";
 import { readControl } from "~/mesh/control_codec.ts";
 import { FrameCutter } from "~/mesh/frame_cutter.ts";
 import { readAccept, readHello, readProof, readWelcome } from "~/mesh/handshake_messages.ts";
+import { decodeMemory, encodeMemory } from "~/mesh/mesh_memory.ts";
+import { type PaperKind, readPaper } from "~/mesh/papers.ts";
+import { decodeRecord, encodeRecord } from "~/mesh/record_codec.ts";
+import { peekPayload } from "~/mesh/signing.ts";
 import { StreamParser } from "~/mesh/stream_codec.ts";
 import { ProtocolError, readJsonObject } from "~/mesh/wire.ts";
+import { decodeAnswerHead, decodeRequestHead, PeerHeadError } from "~/proxy/peer_head.ts";
+import type { JsonObject } from "~/base/json.ts";
+import { recordOf } from "#support/member_views.ts";
 import { standInId } from "#support/stand_in_signer.ts";
 
 const CASES = 100_000;
@@ -41,7 +48,8 @@ function testDecoder<T>(name: string, input: fc.Arbitrary<T>, decode: (input: T)
         try {
           decode(each);
         } catch (error) {
-          assert.ok(error instanceof ProtocolError, `threw ${error}`);
+          const isRefusal = error instanceof ProtocolError || error instanceof PeerHeadError;
+          assert.ok(isRefusal, `threw ${error}`);
         }
       }),
       { numRuns: CASES },
@@ -86,4 +94,79 @@ testDecoder(
 
 testDecoder("the reader of addresses", fc.oneof(fc.string(), fc.ipV4(), fc.ipV6()), (input) => {
   for (const text of [input, `${input}:1`, `[${input}]:65535`]) parseAddress(text);
+});
+
+/** A good one in which some members are replaced, taken out or added. */
+function nearly(good: JsonObject): fc.Arbitrary<JsonObject> {
+  const name = fc.constantFrom(...Object.keys(good), "__proto__", "later");
+  return fc.array(fc.tuple(name, fc.option(value)), { maxLength: 3 }).map((changes) => {
+    const entries = new Map<string, unknown>(Object.entries(good));
+    for (const [member, change] of changes) {
+      if (change === null) entries.delete(member);
+      else entries.set(member, change);
+    }
+    return Object.fromEntries(entries) as JsonObject;
+  });
+}
+
+testDecoder("the reader of records", nearly(encodeRecord(recordOf("a"), "a.b.c")), (input) => {
+  decodeRecord(input);
+});
+
+const KEY = standInId(1);
+const PAPER: JsonObject = {
+  v: 1,
+  mesh: KEY,
+  iss: KEY,
+  iat: 1_700_000_000,
+  exp: 1_700_086_400,
+  jti: `${KEY.slice(0, 16)}.aaaaaaaaaaa`,
+  sub: standInId(2),
+  rights: ["request"],
+  peers: [{ id: KEY, hash: KEY, at: ["192.0.2.1:1"] }],
+};
+const PAPERS: readonly PaperKind[] = [
+  "mesh-llm-grant",
+  "mesh-llm-invite",
+  "mesh-llm-certificate",
+  "mesh-llm-revocation",
+];
+testDecoder(
+  "the reader of papers",
+  fc.tuple(fc.constantFrom(...PAPERS), nearly(PAPER)),
+  ([kind, input]) => void readPaper(kind, input),
+);
+
+testDecoder("the look into a signed text", fc.string({ unit: "binary" }), (input) => {
+  peekPayload(input, 1000);
+  peekPayload(`a.${btoa(unescape(encodeURIComponent(input)))}.b`, 1000);
+});
+
+const MEMORY: JsonObject = JSON.parse(encodeMemory({
+  meshId: KEY,
+  papers: { certificate: "a.b.c", grant: "a.b.c", revocations: ["a.b.c"] },
+  port: 4433,
+  peers: [{ nodeId: KEY, leafHash: KEY, addresses: [{ ip: "192.0.2.1", port: 1 }] }],
+}));
+testDecoder("the reader of the mesh file", nearly(MEMORY), (input) => {
+  decodeMemory(JSON.stringify(input));
+});
+
+const REQUEST: JsonObject = {
+  t: "request",
+  method: "POST",
+  path: "/v1/completions",
+  headers: [["accept", "*/*"]],
+  bytes: 3,
+  hops: 1,
+  model: "m",
+  to: KEY,
+};
+testDecoder("the reader of requests' heads", nearly(REQUEST), (input) => {
+  decodeRequestHead(input);
+});
+
+const ANSWER: JsonObject = { t: "answer", status: 200, headers: [["content-type", "text/plain"]] };
+testDecoder("the reader of answers' heads", nearly(ANSWER), (input) => {
+  decodeAnswerHead(input);
 });

@@ -9,7 +9,7 @@ import { MEMORY_BYTES_MAX, type MeshMemory } from "~/mesh/mesh_memory.ts";
 const MEMORY: MeshMemory = {
   meshId: standInId("mesh"),
   papers: { certificate: "a.b.c", grant: undefined, revocations: [] },
-  session: "nonce",
+  port: 4433,
   peers: [bootstrapPeer("a")],
 };
 const NOTHING = { memory: undefined, problem: undefined };
@@ -18,9 +18,9 @@ Deno.test("readMeshFile() finds what was written, in a file of mode 600", async 
   await withTempHome(async (homeDir) => {
     assert.deepEqual(await readMeshFile(homeDir), NOTHING);
     await writeMeshFile(homeDir, MEMORY);
-    await writeMeshFile(homeDir, { ...MEMORY, session: "later" });
+    await writeMeshFile(homeDir, { ...MEMORY, port: 4434 });
     const found = await readMeshFile(homeDir);
-    assert.deepEqual(found, { memory: { ...MEMORY, session: "later" }, problem: undefined });
+    assert.deepEqual(found, { memory: { ...MEMORY, port: 4434 }, problem: undefined });
     const { mode } = await Deno.stat(join(homeDir, "mesh.json"));
     assert.equal((mode ?? 0) & 0o777, 0o600);
   });

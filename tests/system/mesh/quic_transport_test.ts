@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { systemClock, systemTimers } from "~/base/io/system.ts";
 import { UserError } from "~/base/errors.ts";
 import { makeEphemeralLinkCert } from "~/mesh/io/link_cert.ts";
 import { openQuicTransport } from "~/mesh/io/quic_transport.ts";
@@ -10,8 +9,8 @@ import type { RefusedError } from "~/mesh/handshake.ts";
 import { acceptLink } from "~/mesh/make_link.ts";
 import type { Connection, Transport } from "~/mesh/transport.ts";
 import { Recorder, TestPeer } from "#support/link_peers.ts";
+import { realTime } from "#support/real_time.ts";
 
-const time = { ...systemClock, ...systemTimers };
 const never = new AbortController().signal;
 
 /** Two transports that are closed at the end. */
@@ -85,8 +84,8 @@ Deno.test("a dial of an address where nobody is can be given up, and closing end
 
 Deno.test("datagrams of rubbish change nothing", async () => {
   await using two = await openTwo();
-  const a = new TestPeer("a", { transport: two.a, time });
-  const b = new TestPeer("b", { transport: two.b, time });
+  const a = new TestPeer("a", { transport: two.a, time: realTime });
+  const b = new TestPeer("b", { transport: two.b, time: realTime });
   const socket = createSocket("udp4");
   for (let count = 0; count < 500; count += 1) {
     const rubbish = randomBytes(1 + (count * 7) % 1_400);
@@ -98,10 +97,26 @@ Deno.test("datagrams of rubbish change nothing", async () => {
   await new Promise<void>((resolve) => socket.close(() => resolve()));
 });
 
+Deno.test("the collector sees what a connection weighs, or strangers who come and go fill the memory", async () => {
+  await using two = await openTwo();
+  const to = { ip: "127.0.0.1", port: two.b.port };
+  const open: (Connection | undefined)[] = [];
+  const connect = async (): Promise<void> => {
+    const dialled = two.a.dial(to, { leafHash: two.b.leafHash, signal: never });
+    open.push(...await Promise.all([dialled, two.b.accept()]));
+  };
+  await connect();
+  const before = Deno.memoryUsage().external;
+  while (open.length < 130) await connect();
+  const grownBytes = Deno.memoryUsage().external - before;
+  // Whatever else was there before may have been collected meanwhile.
+  assert.ok(grownBytes > 128 * 32 * 1024, `${grownBytes} bytes`);
+});
+
 Deno.test("other protocols and other certificates come to nothing, and the listener goes on", async () => {
   await using two = await openTwo();
-  const a = new TestPeer("a", { transport: two.a, time });
-  const b = new TestPeer("b", { transport: two.b, time });
+  const a = new TestPeer("a", { transport: two.a, time: realTime });
+  const b = new TestPeer("b", { transport: two.b, time: realTime });
   const endpoint = new Deno.QuicEndpoint({ hostname: "127.0.0.1", port: 0 });
   for (let count = 0; count < 20; count += 1) {
     const { leafHash } = two.a;
@@ -145,8 +160,8 @@ Deno.test("only so many handshakes may hang at a time; the next is refused at on
 
 Deno.test("200 strangers at the door: few are listened to, and a linked peer is served all the while", async () => {
   await using two = await openTwo();
-  const a = new TestPeer("a", { transport: two.a, time });
-  const b = new TestPeer("b", { transport: two.b, time });
+  const a = new TestPeer("a", { transport: two.a, time: realTime });
+  const b = new TestPeer("b", { transport: two.b, time: realTime });
   const [near, far] = await Promise.all([
     a.dial(b, { ip: "127.0.0.1", port: two.b.port }),
     b.accept(),

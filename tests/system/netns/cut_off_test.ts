@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { MemberInfo } from "~/api/ports.ts";
 import { peekPayload } from "~/mesh/signing.ts";
 import { HAS_NAMESPACES, TestNetwork } from "#support/netns.ts";
-import { NetnsNode } from "#support/netns_node.ts";
+import { NetnsNode, printTook } from "#support/netns_node.ts";
 
 const TOKEN_CHARS_MAX = 65_536;
 
@@ -30,7 +30,7 @@ Deno.test({
     const cutMs = performance.now();
     await network.reconnect(b.host);
     await Promise.all([a.untilServing(idB, "beta"), b.untilServing(idA, "alpha")]);
-    console.log("back after ms", Math.round(performance.now() - cutMs));
+    printTook("back", cutMs);
     assert.equal(await a.ask("beta"), idB);
     assert.equal(await b.ask("alpha"), idA);
   },
@@ -59,7 +59,7 @@ Deno.test({
     const second = await network.readdress(a.host);
     const movedMs = performance.now();
     await untilAt(b, idA, second.ip);
-    console.log("found again after ms", Math.round(performance.now() - movedMs));
+    printTook("found again", movedMs);
     assert.equal(await b.ask("alpha"), idA);
 
     // The link was dialled by A, and moves with it.

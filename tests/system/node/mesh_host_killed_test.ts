@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { until } from "#support/fake_engine.ts";
 import { errorOf } from "#support/fake_node.ts";
-import { MeshTestNode, tellFigure } from "#support/mesh_nodes.ts";
+import { MeshTestNode, startNodes, tellFigure } from "#support/mesh_nodes.ts";
 import { SseReader } from "#support/sse.ts";
 
 const CHAT = "/v1/chat/completions";
@@ -82,14 +82,13 @@ Deno.test("hosts are killed: what they had begun, what comes then, and everybody
   await using entry = await MeshTestNode.start({ serves: "alpha" });
   const token = await entry.token();
   await using stack = new AsyncDisposableStack();
-  const started = await Promise.all([
-    MeshTestNode.start({ serves: "twin", token }),
-    MeshTestNode.start({ serves: "twin", token }),
-    MeshTestNode.start({ serves: "solo", token }),
-    MeshTestNode.start({ token, isClient: true }),
+  const [one, two, solo, client] = await startNodes(stack, [
+    { serves: "twin", token },
+    { serves: "twin", token },
+    { serves: "solo", token },
+    { token, isClient: true },
   ]);
-  for (const node of started) stack.use(node);
-  const [one, two, solo, client] = started;
+  assert.ok(one !== undefined && two !== undefined && solo !== undefined && client !== undefined);
   await Promise.all([entry, client].map(async (node) => {
     await node.events.status(hasTwins, "both hosts");
     await node.listed("solo");

@@ -9,7 +9,7 @@ import { withTempHome } from "#support/temp_home.ts";
 const MEMORY: MeshMemory = {
   meshId: standInId("mesh"),
   papers: { certificate: "a.b.c", grant: undefined, revocations: [] },
-  session: "nonce",
+  port: 4433,
   peers: [bootstrapPeer("a")],
 };
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { MeshTestNode, tellFigure } from "#support/mesh_nodes.ts";
+import { MeshTestNode, startNodes, tellFigure } from "#support/mesh_nodes.ts";
 
 const MEMBERS = 8;
 const CLIENTS = 4;
@@ -17,14 +17,9 @@ Deno.test("twelve nodes: three members are killed at once, and all others agree 
   const startedMs = performance.now();
   // One more host, to be among the killed; the other members have no model of their own.
   const second = stack.use(await MeshTestNode.start({ serves: "beta", token }));
-  const joiners = await Promise.all(
-    Array.from({ length: MEMBERS + CLIENTS - 2 }, async (_, index) => {
-      const isClient = index < CLIENTS;
-      return { isClient, node: stack.use(await MeshTestNode.start({ token, isClient })) };
-    }),
-  );
-  const members = [host, second, ...joiners.filter((one) => !one.isClient).map(({ node }) => node)];
-  const clients = joiners.filter((one) => one.isClient).map(({ node }) => node);
+  const clients = await startNodes(stack, Array(CLIENTS).fill({ token, isClient: true }));
+  const others = await startNodes(stack, Array(MEMBERS - 2).fill({ token }));
+  const members = [host, second, ...others];
 
   await t.step("all know all", async () => {
     await Promise.all([
@@ -45,10 +40,10 @@ Deno.test("twelve nodes: three members are killed at once, and all others agree 
 
   await t.step("three are killed: gone from everybody's status", async () => {
     const victims = [second, ...members.slice(-2)];
-    const others = [...members.filter((node) => !victims.includes(node)), ...clients];
+    const left = [...members.filter((node) => !victims.includes(node)), ...clients];
     await Promise.all(victims.map((node) => node.die()));
     const killedMs = performance.now();
-    const times = await Promise.all(others.map(async ({ events }) => {
+    const times = await Promise.all(left.map(async ({ events }) => {
       const news = await Promise.all(victims.map(async ({ id }) => ({
         suspectMs: (await events.peer(id, "suspect")).atMs - killedMs,
         goneMs: (await events.peer(id, "gone")).atMs - killedMs,
@@ -62,12 +57,12 @@ Deno.test("twelve nodes: three members are killed at once, and all others agree 
       `${Math.round(Math.min(...values))} to ${Math.round(Math.max(...values))} ms`;
     tellFigure(`suspect after ${range(all.map(({ suspectMs }) => suspectMs))}`);
     tellFigure(`gone after ${range(all.map(({ goneMs }) => goneMs))}`);
-    for (const node of others) assert.deepEqual(await node.models(), ["alpha"]);
+    for (const node of left) assert.deepEqual(await node.models(), ["alpha"]);
     const response = await clients[0]!.chat("beta");
     await response.body?.cancel();
     assert.equal(response.status, 404);
     // Nobody else was taken for dead.
-    const falsely = others.flatMap(({ events }) =>
+    const falsely = left.flatMap(({ events }) =>
       events.peers.filter(({ id, event }) =>
         event === "gone" && !victims.some((victim) => victim.id === id)
       )

@@ -50,7 +50,14 @@ Deno.test("a home belongs to one node, unless the others are throw-away ones", a
     // Commands about "the node of this home" mean the lasting one.
     const { stdout } = await runProgram(["status", "--json", "--home", homeDir]);
     assert.equal(JSON.parse(stdout).node_id, (await first.status()).node_id);
-    assert.equal((await other.stop()).code, 0);
+    // A console that is named means the node behind it.
+    const port = new URL(await other.consoleBase()).port;
+    const named = ["--console", port, "--home", homeDir];
+    const told = await runProgram(["status", "--json", ...named]);
+    assert.equal(JSON.parse(told.stdout).node_id, status.node_id);
+    const { code } = await runProgram(["stop", ...named]);
+    assert.equal(code, 0);
+    assert.equal((await other.exited).code, 0);
     await assertServes(first);
   });
 
