@@ -41,4 +41,6 @@ export interface PeerOfRequest {
   readonly nodeId: string;
   /** Id of the model that it settled on; undefined: as the body says. */
   readonly model: string | undefined;
+  /** The rest of an answer that broke off on another node. @default {false} */
+  readonly isContinuation?: boolean;
 }

@@ -94,7 +94,7 @@ export async function composeNode(options: ComposeOptions): Promise<ComposedNode
   });
   const node = made.node = composeMeshNode(options, { ...parts, mesh, disk });
   const openai = openAiApp(node, settings);
-  const peers = made.peers = composePeerDoor(mesh, openai);
+  const peers = made.peers = composePeerDoor(mesh, openai, local);
   if (!settings.isClient) void disk.refresh();
   local.subscribe(({ kind }) => void (kind === "ready" && disk.refresh()));
   return { node, local, settings, mesh: mesh.runtime, openai, peers };
@@ -167,7 +167,11 @@ function composeMeshNode(
 }
 
 /** The door for requests that come over links. */
-function composePeerDoor({ nodeId, runtime }: ComposedMesh, openai: OpenAiApp): PeerDoor {
+function composePeerDoor(
+  { nodeId, runtime }: ComposedMesh,
+  openai: OpenAiApp,
+  local: LocalModel,
+): PeerDoor {
   return new PeerDoor({
     nodeId,
     fetch: (request, env) => openai.fetch(request, env),
@@ -179,6 +183,7 @@ function composePeerDoor({ nodeId, runtime }: ComposedMesh, openai: OpenAiApp): 
       });
       runtime.life?.session.table.drop(peer, "protocol");
     },
+    isDraining: () => local.state.kind === "draining",
     timers: systemTimers,
   });
 }
@@ -282,6 +287,8 @@ function openAiApp(node: MeshNode, settings: NodeSettings): OpenAiApp {
     keys: settings.apiKeys.length === 0 ? undefined : new KeyRing(settings.apiKeys),
     clock: systemClock,
     timers: systemTimers,
+    rng: systemRng,
+    continuesAnswers: settings.continuesAnswers,
     newRequestId: () => `req-${crypto.randomUUID()}`,
     observe: (event) => node.observe(event),
     metrics: () => node.metrics(),

@@ -29,9 +29,13 @@ export interface ConfigFile {
   readonly apiKeys?: readonly string[];
   readonly bindPort?: number;
   readonly advertise?: readonly string[];
+  /** False: an answer that breaks off ends with an error instead of going on elsewhere. */
+  readonly continueAnswers?: boolean;
 }
 
-const CONFIG_TYPES: Readonly<Record<keyof ConfigFile, "string" | "number" | "strings">> = {
+type ConfigType = "string" | "number" | "boolean" | "strings";
+
+const CONFIG_TYPES: Readonly<Record<keyof ConfigFile, ConfigType>> = {
   model: "string",
   port: "number",
   console: "number",
@@ -43,6 +47,7 @@ const CONFIG_TYPES: Readonly<Record<keyof ConfigFile, "string" | "number" | "str
   apiKeys: "strings",
   bindPort: "number",
   advertise: "strings",
+  continueAnswers: "boolean",
 };
 
 /**
@@ -71,13 +76,15 @@ export function parseConfig(text: string, path: string): ConfigFile {
   return value as ConfigFile;
 }
 
-function isOfType(value: unknown, wanted: "string" | "number" | "strings"): boolean {
+function isOfType(value: unknown, wanted: ConfigType): boolean {
   if (wanted === "number") return typeof value === "number";
   if (wanted === "string") return typeof value === "string";
+  if (wanted === "boolean") return typeof value === "boolean";
   return Array.isArray(value) && value.every((item) => typeof item === "string");
 }
 
-function describeType(wanted: "string" | "number" | "strings"): string {
+function describeType(wanted: ConfigType): string {
+  if (wanted === "boolean") return "true or false";
   return wanted === "strings" ? "a list of strings" : `a ${wanted}`;
 }
 
@@ -137,6 +144,7 @@ export function resolveSettings(sources: SettingsSources): NodeSettings {
     apiKeys: keys,
     isEphemeral: nonEmpty(env("MESH_LLM_EPHEMERAL_KEY")) !== undefined,
     joinTokens,
+    continuesAnswers: config.continueAnswers ?? true,
     ...meshSettings(flags, config),
     ...optional("model", flags.client ? undefined : flags.models[0] ?? config.model),
     ...optional("ctxSize", flags.ctxSize ?? config.ctxSize),

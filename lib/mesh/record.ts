@@ -20,6 +20,11 @@ export interface ServedRecord {
   readonly createdUnixS: number;
   readonly slots: number;
   readonly sizeBytes: number;
+  /**
+   * What the model is, whatever its name: SHA-256 of its header in hexadecimal, ":", its size in bytes. Absent in
+   * records of older programs.
+   */
+  readonly fingerprint?: string;
   /** For `/v1/models`: context length, parameters, quantisation. Bounded to 4 KiB. */
   readonly meta: JsonObject;
 }

@@ -29,6 +29,7 @@ const NAME_CHARS_MAX = 256;
 const PHASE_CHARS_MAX = 64;
 const VERSION_CHARS_MAX = 64;
 const JWS_TEXT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
+const FINGERPRINT = /^[0-9a-f]{64}:[0-9]{1,16}$/;
 const SESSION_TEXT = /^[A-Za-z0-9_-]{8,64}$/;
 
 /** A record that was read, and the certificate in it, still to be checked. */
@@ -92,6 +93,7 @@ function servedPayload(served: ServedRecord): JsonObject {
     created: served.createdUnixS,
     slots: Math.min(served.slots, SLOTS_MAX),
     size: served.sizeBytes,
+    ...(served.fingerprint === undefined ? {} : { print: served.fingerprint }),
     meta: isMeta(served.meta) ? served.meta : {},
   };
 }
@@ -200,10 +202,14 @@ function readDevice(value: JsonValue): RecordDevice | undefined {
 
 function readServed(value: JsonValue): ServedRecord | undefined {
   if (!isJsonObject(value)) return undefined;
-  const { id, created, slots, size, meta } = value;
+  const { id, created, slots, size, meta, print } = value;
   if (!isName(id) || !isCount(created) || !isCount(slots) || !isCount(size)) return undefined;
   if (slots > SLOTS_MAX || !isMeta(meta)) return undefined;
-  return { id, createdUnixS: created, slots, sizeBytes: size, meta };
+  const served = { id, createdUnixS: created, slots, sizeBytes: size, meta };
+  // What a later program may write there is no fault: its answers are just not continued.
+  return typeof print === "string" && FINGERPRINT.test(print)
+    ? { ...served, fingerprint: print }
+    : served;
 }
 
 function readLoading(value: JsonValue): LoadingRecord | undefined {

@@ -34,6 +34,7 @@ export function launchOf({ engine, model, plan, deviceNames }: LaunchParts): Lau
       id: model.id,
       path: model.path,
       sizeBytes: model.sizeBytes,
+      ...(model.fingerprint === undefined ? {} : { fingerprint: model.fingerprint }),
       contextTokens: plan.ctxPerSlot,
       slots: plan.slots,
       meta: {

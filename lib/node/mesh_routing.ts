@@ -79,13 +79,17 @@ function servedModel({ id, createdUnixS, meta, slots, sizeBytes }: ServedRecord)
 
 function targetOf(host: RemoteHost, modelId: string): Target {
   const { nodeId, upstream, isSuspect, serving } = host;
-  const slots = serving.find(({ id }) => id === modelId)?.slots ?? 1;
+  const served = serving.find(({ id }) => id === modelId);
+  const contextTokens = served?.meta["n_ctx"];
   return {
     nodeId,
     upstream,
-    slots: Math.min(Math.max(1, slots), SLOTS_MAX),
+    slots: Math.min(Math.max(1, served?.slots ?? 1), SLOTS_MAX),
     isRemote: true,
     isSuspect,
+    ...(host.rttMs === undefined ? {} : { rttMs: host.rttMs }),
+    ...(served?.fingerprint === undefined ? {} : { fingerprint: served.fingerprint }),
+    ...(typeof contextTokens === "number" ? { contextTokens } : {}),
   };
 }
 

@@ -82,6 +82,12 @@ export class NodeMetrics {
         return this.#series.running.set(this.#running.size);
       case "finished":
         return this.#finish(event);
+      case "retried":
+        return this.#series.retries.inc({ model: this.#modelLabel(event.model) });
+      case "continued":
+        return this.#series.continuations.inc({ model: this.#modelLabel(event.model) });
+      case "spilled":
+        return this.#series.spills.inc({ model: this.#modelLabel(event.model) });
       case "turned away":
         return this.#series.turnedAway.inc({ status: event.status, code: event.code });
       default:
@@ -119,6 +125,9 @@ interface Series {
   readonly requestBytes: Counter<"model">;
   readonly responseBytes: Counter<"model">;
   readonly restarts: Counter<"model">;
+  readonly retries: Counter<"model">;
+  readonly continuations: Counter<"model">;
+  readonly spills: Counter<"model">;
   readonly open: Gauge;
   readonly running: Gauge;
   readonly duration: Histogram<"endpoint" | "model">;
@@ -155,6 +164,17 @@ function makeSeries(registry: Registry): Series {
     requestBytes: counter("request_bytes_total", "Bytes of request bodies", model),
     responseBytes: counter("response_bytes_total", "Bytes of answer bodies", model),
     restarts: counter("engine_restarts_total", "Engines that ended by themselves", model),
+    retries: counter("retries_total", "Requests asked anew before their answer had begun", model),
+    continuations: counter(
+      "continuations_total",
+      "Answers that broke off and were continued by another host",
+      model,
+    ),
+    spills: counter(
+      "spills_total",
+      "Turns of conversations sent elsewhere because the host with their beginning was busy",
+      model,
+    ),
     open: gauge("requests_open", "Requests received and not ended"),
     running: gauge("requests_running", "Requests that the engine works on"),
     duration: histogram(

@@ -15,6 +15,8 @@ export interface SlotModel {
   readonly id: string;
   readonly path: string;
   readonly sizeBytes: number;
+  /** What the model is, whatever its name: SHA-256 of its header, ":", its size. Absent where nobody looked. */
+  readonly fingerprint?: string;
   /** Context length of one request in tokens. */
   readonly contextTokens: number;
   /** Requests answered at once. */

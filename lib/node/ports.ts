@@ -38,6 +38,8 @@ export interface PreparedModel {
   readonly id: string;
   readonly path: string;
   readonly sizeBytes: number;
+  /** SHA-256 of the header in hexadecimal, ":", the size in bytes. */
+  readonly fingerprint?: string;
   readonly facts: GgufFacts;
 }
 

@@ -40,6 +40,13 @@ export class LocalRouting implements RoutingTable {
     if (state.kind !== "ready" || state.model.id !== modelId) return [];
     const upstream = this.#options.upstream();
     if (upstream === undefined) return [];
-    return [{ nodeId: this.#options.nodeId, upstream, slots: state.model.slots }];
+    const { slots, contextTokens, fingerprint } = state.model;
+    return [{
+      nodeId: this.#options.nodeId,
+      upstream,
+      slots,
+      contextTokens,
+      ...(fingerprint === undefined ? {} : { fingerprint }),
+    }];
   }
 }

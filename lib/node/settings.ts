@@ -28,6 +28,8 @@ export interface NodeSettings {
   readonly isEphemeral: boolean;
   /** Invite tokens to join with, tried at once: secrets. None: the last mesh, or one of its own. */
   readonly joinTokens: readonly string[];
+  /** Whether streamed answers that break off are continued by another host. */
+  readonly continuesAnswers: boolean;
   /** Uses the mesh and serves nothing. */
   readonly isClient: boolean;
   /** UDP port of the peer links; 0 takes any free one. */

@@ -9,6 +9,9 @@
  * Holds in every state: at most `slots` run, at most `queueMax` wait, nobody waits while a slot is
  * free, waiters run in the order in which they came, and each id leaves once.
  *
+ * The rest of an answer that broke off on another host goes first: its client reads already, and it has
+ * waited once. As many of those may wait as of others, so that no new request pushes them out.
+ *
  * The engine has a queue of its own without a bound; it is never used, because only as many requests
  * are sent as it has slots.
  *
@@ -18,7 +21,7 @@ import { assertNever } from "../base/errors.ts";
 
 /** What happens to a request. */
 export type AdmissionInput =
-  | { readonly kind: "arrive"; readonly id: number }
+  | { readonly kind: "arrive"; readonly id: number; readonly isContinuation?: boolean }
   /** It is done, failed, or its client is gone; unknown ids are fine. */
   | { readonly kind: "leave"; readonly id: number }
   /** How many may run at once from now on; at least 1. */
@@ -54,6 +57,7 @@ export class AdmissionMachine {
   /** id -> when it started or came. Maps keep the order of arrival. */
   readonly #running = new Map<number, number>();
   readonly #waiting = new Map<number, number>();
+  readonly #continuing = new Map<number, number>();
   #meanMs: number | undefined;
 
   constructor(limits: AdmissionLimits) {
@@ -65,19 +69,26 @@ export class AdmissionMachine {
   }
 
   get waitingCount(): number {
-    return this.#waiting.size;
+    return this.#waiting.size + this.#continuing.size;
   }
 
   /** When `tick` is due: the moment at which the oldest waiter has waited too long. */
   get wakeAtMs(): number | undefined {
-    for (const sinceMs of this.#waiting.values()) return sinceMs + this.#limits.waitMsMax;
-    return undefined;
+    let oldestMs = Infinity;
+    for (const line of this.#lines()) {
+      // The first of a line is its oldest.
+      for (const sinceMs of line.values()) {
+        oldestMs = Math.min(oldestMs, sinceMs);
+        break;
+      }
+    }
+    return oldestMs === Infinity ? undefined : oldestMs + this.#limits.waitMsMax;
   }
 
   handle(input: AdmissionInput, nowMs: number): AdmissionEffect[] {
     switch (input.kind) {
       case "arrive":
-        return this.#arrive(input.id, nowMs);
+        return this.#arrive(input, nowMs);
       case "leave":
         return this.#leave(input.id, nowMs);
       case "slots":
@@ -90,22 +101,30 @@ export class AdmissionMachine {
     }
   }
 
-  #arrive(id: number, nowMs: number): AdmissionEffect[] {
+  #lines(): readonly Map<number, number>[] {
+    return [this.#continuing, this.#waiting];
+  }
+
+  #arrive(
+    { id, isContinuation = false }: { readonly id: number; readonly isContinuation?: boolean },
+    nowMs: number,
+  ): AdmissionEffect[] {
+    const line = isContinuation ? this.#continuing : this.#waiting;
     if (this.#running.size < this.#slots) {
       this.#running.set(id, nowMs);
       return [{ kind: "start", id, waitedMs: 0 }];
     }
-    if (this.#waiting.size >= this.#limits.queueMax) {
+    if (line.size >= this.#limits.queueMax) {
       return [{ kind: "refuse", id, retryAfterS: this.#retryAfterS() }];
     }
-    this.#waiting.set(id, nowMs);
+    line.set(id, nowMs);
     return [];
   }
 
   #leave(id: number, nowMs: number): AdmissionEffect[] {
     const startedMs = this.#running.get(id);
     if (startedMs === undefined) {
-      this.#waiting.delete(id);
+      for (const line of this.#lines()) line.delete(id);
       return [];
     }
     this.#running.delete(id);
@@ -118,22 +137,26 @@ export class AdmissionMachine {
 
   #startWaiters(nowMs: number): AdmissionEffect[] {
     const effects: AdmissionEffect[] = [];
-    for (const [id, sinceMs] of this.#waiting) {
-      if (this.#running.size >= this.#slots) break;
-      this.#waiting.delete(id);
-      this.#running.set(id, nowMs);
-      effects.push({ kind: "start", id, waitedMs: nowMs - sinceMs });
+    for (const line of this.#lines()) {
+      for (const [id, sinceMs] of line) {
+        if (this.#running.size >= this.#slots) return effects;
+        line.delete(id);
+        this.#running.set(id, nowMs);
+        effects.push({ kind: "start", id, waitedMs: nowMs - sinceMs });
+      }
     }
     return effects;
   }
 
   #expire(nowMs: number): AdmissionEffect[] {
     const effects: AdmissionEffect[] = [];
-    for (const [id, sinceMs] of this.#waiting) {
-      const waitedMs = nowMs - sinceMs;
-      if (waitedMs < this.#limits.waitMsMax) break;
-      this.#waiting.delete(id);
-      effects.push({ kind: "expire", id, waitedMs });
+    for (const line of this.#lines()) {
+      for (const [id, sinceMs] of line) {
+        const waitedMs = nowMs - sinceMs;
+        if (waitedMs < this.#limits.waitMsMax) break;
+        line.delete(id);
+        effects.push({ kind: "expire", id, waitedMs });
+      }
     }
     return effects;
   }
@@ -141,7 +164,7 @@ export class AdmissionMachine {
   /** When everybody who waits now will have started, as far as the last service times tell. */
   #retryAfterS(): number {
     const meanMs = this.#meanMs ?? SERVICE_MS_UNKNOWN;
-    const waitMs = (meanMs * Math.max(1, this.#waiting.size)) / this.#slots;
+    const waitMs = (meanMs * Math.max(1, this.waitingCount)) / this.#slots;
     return Math.min(RETRY_S_MAX, Math.max(RETRY_S_MIN, Math.ceil(waitMs / 1000)));
   }
 }

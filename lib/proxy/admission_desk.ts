@@ -61,14 +61,20 @@ export class AdmissionDesk {
    * Waits for a slot of the model.
    *
    * @param options.line where to wait; slots are counted apart for each line. @default {modelId}
+   * @param options.isContinuation for the rest of an answer: before new requests. @default {false}
    * @throws {DoorError} `queue_full`; `upstream_timeout` after the longest wait
    * @throws the signal's reason when it is aborted while waiting
    */
   acquire(
     modelId: string,
-    options: { readonly slots: number; readonly signal: AbortSignal; readonly line?: string },
+    options: {
+      readonly slots: number;
+      readonly signal: AbortSignal;
+      readonly line?: string;
+      readonly isContinuation?: boolean;
+    },
   ): Promise<Ticket> {
-    const { slots, signal } = options;
+    const { slots, signal, isContinuation = false } = options;
     const line = this.#lineOf(options.line ?? modelId);
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
@@ -82,7 +88,7 @@ export class AdmissionDesk {
       line.waiters.set(id, { resolve, reject, forget });
       const nowMs = this.#clock.nowMs();
       this.#act(modelId, line, line.machine.handle({ kind: "slots", count: slots }, nowMs));
-      this.#act(modelId, line, line.machine.handle({ kind: "arrive", id }, nowMs));
+      this.#act(modelId, line, line.machine.handle({ kind: "arrive", id, isContinuation }, nowMs));
       if (line.waiters.has(id)) signal.addEventListener("abort", onAbort, { once: true });
     });
   }

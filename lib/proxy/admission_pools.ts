@@ -1,7 +1,8 @@
 /**
  * Slots of a model are in two pools: this node's own, for which clients here and peers wait in one line,
  * and those of other nodes, which have lines of their own: here it is only counted what this node sent
- * them. A client's request waits for both and takes what is free first; its own node is preferred.
+ * them. A client's request waits for both and takes what is free first; which of two free ones is preferred is
+ * the caller's to say, who knows which target it would rather ask.
  *
  * @module
  */
@@ -26,26 +27,36 @@ export function poolOf(target: Target): Pool {
 /**
  * Waits for a slot of any of the targets.
  *
+ * @param options.preferred the pool to take when both have a free slot. @default {"here"}
+ * @param options.isContinuation for the rest of an answer: before new requests. @default {false}
  * @throws as {@link AdmissionDesk.acquire}, when no pool can be waited for
  */
 export async function admit(
   desk: AdmissionDesk,
   modelId: string,
-  options: { readonly targets: readonly Target[]; readonly signal: AbortSignal },
+  options: {
+    readonly targets: readonly Target[];
+    readonly signal: AbortSignal;
+    readonly preferred?: Pool | undefined;
+    readonly isContinuation?: boolean | undefined;
+  },
 ): Promise<Admitted> {
-  const { targets, signal } = options;
+  const { targets, signal, preferred = "here", isContinuation = false } = options;
   const here = slotsOf(targets, "here");
   const elsewhere = slotsOf(targets, "elsewhere");
   const enter = async (pool: Pool, until = signal): Promise<Admitted> => {
     const slots = pool === "here" ? here : elsewhere;
     const line = lineOf(pool, modelId);
-    return { pool, ticket: await desk.acquire(modelId, { slots, line, signal: until }) };
+    const waiting = { slots, line, signal: until, isContinuation };
+    return { pool, ticket: await desk.acquire(modelId, waiting) };
   };
   if (elsewhere === 0) return await enter("here");
   if (here === 0) return await enter("elsewhere");
-  if (desk.isFree(lineOf("here", modelId), here)) return await enter("here");
-  if (desk.isFree(lineOf("elsewhere", modelId), elsewhere)) return await enter("elsewhere");
-  return await enterBoth(enter, signal);
+  const free = (["here", "elsewhere"] as const).filter((pool) =>
+    desk.isFree(lineOf(pool, modelId), pool === "here" ? here : elsewhere)
+  );
+  const [first] = free.includes(preferred) ? [preferred] : free;
+  return first === undefined ? await enterBoth(enter, signal) : await enter(first);
 }
 
 function lineOf(pool: Pool, modelId: string): string {

@@ -1,5 +1,6 @@
 /** Turns an engine's answer into the client's. */
 import { type ByteSource, sourceOf, streamOf } from "../base/byte_source.ts";
+import { joined } from "../base/bytes.ts";
 import { messageOf } from "../base/errors.ts";
 import { WholeResponse } from "../base/whole_response.ts";
 import { type Call, ClientGoneError } from "./call.ts";
@@ -22,8 +23,10 @@ export function answerOf(forwarded: Forwarded, call: Call): Response {
   }
   if (response.status >= 400) return engineError(forwarded, call, headers);
   const { status, body } = response;
+  const onComplete = forwarded.onComplete ?? (() => {});
   if (body === null || body instanceof Uint8Array) {
     call.onBytes(body?.length ?? 0);
+    if (body !== null) onComplete(body);
     call.finish("answered", { status });
     if (body !== null) return new WholeResponse(body, { status, headers });
     headers["content-length"] = "0";
@@ -33,9 +36,11 @@ export function answerOf(forwarded: Forwarded, call: Call): Response {
     // Proxies in front of us must not collect events.
     headers["cache-control"] ??= "no-cache";
     headers["x-accel-buffering"] = "no";
-    return new Response(relay(body, { call, status, tail: new SseTail() }), { status, headers });
+    const of = { call, status, onComplete, tail: new SseTail() };
+    return new Response(relay(body, of), { status, headers });
   }
-  return new Response(relay(body, { call, status, tail: undefined }), { status, headers });
+  const of = { call, status, onComplete, tail: undefined };
+  return new Response(relay(body, of), { status, headers });
 }
 
 /** The answer to a call that ended with `error`. */
@@ -105,22 +110,28 @@ interface Relay {
   readonly call: Call;
   readonly status: number;
   readonly tail: SseTail | undefined;
+  readonly onComplete: (tail: Uint8Array) => void;
+  /** The last two pieces: the engine's figures may be in one and the end mark in the next. */
+  last?: readonly Uint8Array[];
 }
 
 async function passOn(
   source: ByteSource,
-  { call, status, tail }: Relay,
+  of: Relay,
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const { call, status, tail } = of;
   for (;;) {
     call.onWait();
     const piece = await source.next();
     if (call.isOver) return undefined;
     if (piece === undefined) {
       const rest = tail?.finish();
+      of.onComplete(joined(of.last ?? []));
       call.finish("answered", { status });
       return rest !== undefined && rest.length > 0 ? rest : undefined;
     }
     call.onBytes(piece.length);
+    of.last = [...of.last?.slice(-1) ?? [], piece];
     const bytes = tail === undefined ? piece : tail.push(piece);
     if (bytes.length > 0) return bytes;
   }
@@ -131,6 +142,11 @@ function lastWords(cause: unknown, { call, status, tail }: Relay): Uint8Array<Ar
   const reason = call.signal.aborted ? call.signal.reason : cause;
   if (reason instanceof ClientGoneError) {
     call.finish("client gone", { status });
+    throw reason;
+  }
+  if (call.isForPeer && !call.signal.aborted) {
+    // The node that asked has other ways to go on: a break is what it must see.
+    call.finish("broken", { status, code: "upstream_failed" });
     throw reason;
   }
   const error = reason instanceof DoorError ? reason : new DoorError(

@@ -22,20 +22,28 @@ import {
   originFactsOf,
   preflightHeaders,
 } from "../base/http_guard.ts";
+import { streamOf } from "../base/byte_source.ts";
 import type { JsonObject } from "../base/json.ts";
+import type { Rng } from "../base/rng.ts";
 import type { AdmissionLimits } from "./admission.ts";
 import { AdmissionDesk } from "./admission_desk.ts";
-import { admit, type Admitted } from "./admission_pools.ts";
+import { admit, type Admitted, poolOf } from "./admission_pools.ts";
 import { answerOf, failureResponse } from "./answer.ts";
 import { BODY_LIMITS, type BodyLimits, type ByteBudget, readBody, SharedBudget } from "./body.ts";
 import { Call, type PatienceLimits } from "./call.ts";
+import { Continuation } from "./continuation.ts";
+import { streamKindOf } from "./continue_request.ts";
+import { type Beginning, beginningOf } from "./conversation.ts";
 import { ENGINE_PATHS, FORWARDED_HEADERS, FORWARDED_VALUE } from "./endpoints.ts";
 import { type Dialect, DoorError, errorResponse, jsonResponse } from "./errors.ts";
 import type { MetricsText, ObserveRequest } from "./events.ts";
-import { BusyCounts, forward } from "./forward.ts";
+import type { Forwarded } from "./far_refusal.ts";
+import { BusyCounts, forward, rankTargets } from "./forward.ts";
 import { JsonScanner, type ScanResult } from "./json_scan.ts";
 import { chooseModel, modelEntry, namedModel } from "./models.ts";
 import type { RoutingTable, ServedModel, Target, UpstreamRequest } from "./ports.ts";
+import { Router } from "./route.ts";
+import { isEventStream } from "./sse.ts";
 import { bodyOfRequest, NEVER_GONE } from "./web_body.ts";
 
 const log = getLogger(["mesh-llm", "proxy"]);
@@ -76,6 +84,9 @@ export interface OpenAiAppOptions {
   readonly newRequestId: () => string;
   readonly observe: ObserveRequest;
   readonly metrics: MetricsText;
+  readonly rng: Rng;
+  /** Whether answers that break off are continued elsewhere. @default {true} */
+  readonly continuesAnswers?: boolean;
   readonly limits?: Partial<ProxyLimits>;
 }
 
@@ -93,6 +104,8 @@ const MODEL_PATHS = ["/v1/models/:id{.+}", "/models/:id{.+}"];
 const OPEN_PATHS = new Set(["/health", "/v1/health"]);
 /** A caller's own id, if it can stand in headers and logs as it is. */
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
+/** Header by which a caller says "off": its answer is not to be continued elsewhere. */
+const CONTINUE_HEADER = "x-mesh-llm-continue";
 /** Longest part of an unknown path that is said back. */
 const PATH_SHOWN_CHARS_MAX = 200;
 
@@ -127,12 +140,14 @@ class OpenAiDoor {
   readonly #desk: AdmissionDesk;
   readonly #budget: SharedBudget;
   readonly #busy = new BusyCounts();
+  readonly #router: Router;
 
   constructor(options: OpenAiAppOptions) {
     this.#options = options;
     this.#limits = { ...PROXY_LIMITS, ...options.limits };
     this.#budget = new SharedBudget(this.#limits.bodiesBytesMax);
     const { clock, timers } = options;
+    this.#router = new Router(options.rng);
     this.#desk = new AdmissionDesk({ clock, timers, limits: this.#limits.admission });
   }
 
@@ -247,33 +262,81 @@ class OpenAiDoor {
       patience: this.#limits.patience,
       budget,
       observe,
+      isForPeer: c.env?.peer !== undefined,
     });
+    this.#router.handle({ kind: "received" }, clock.nowMs());
     try {
-      const table = peer === undefined ? this.#options.table : this.#options.localTable;
-      const { body, scan } = await this.#readBody(c, { call, budget });
-      const model = modelOf(scan, table, peer?.model);
-      call.onModel(model.id);
-      const { pool, ticket } = await this.#admit(model.id, table.targets(model.id), call);
-      call.onAdmitted(model.id, ticket);
-      const forwarded = await forward(upstreamRequest(c, body, model.id), {
-        call,
-        modelId: model.id,
-        table,
-        busy: this.#busy,
-        pool,
-        onMove: async (target) =>
-          call.onMoved((await this.#admit(model.id, [target], call)).ticket),
-      });
-      return answerOf(forwarded, call);
+      return answerOf(await this.#forward(c, { call, budget }), call);
     } catch (error) {
       return failureResponse(error, call);
     }
   }
 
+  /** Resolves when the answer of some target has begun. */
+  async #forward(
+    c: Ctx,
+    { call, budget }: { readonly call: Call; readonly budget: ByteBudget },
+  ): Promise<Forwarded> {
+    const peer = c.env?.peer;
+    const table = peer === undefined ? this.#options.table : this.#options.localTable;
+    const { body, scan, beginning } = await this.#readBody(c, { call, budget });
+    const model = modelOf(scan, table, peer?.model);
+    call.onModel(model.id);
+    const parts = { call, modelId: model.id, table, busy: this.#busy, router: this.#router };
+    const request = upstreamRequest(c, body, model.id);
+    const targets = rankTargets(request, { ...parts, beginning });
+    const [best] = targets;
+    const { pool, ticket } = await admit(this.#desk, model.id, {
+      targets,
+      signal: call.signal,
+      preferred: best === undefined ? undefined : poolOf(best),
+      isContinuation: peer?.isContinuation,
+    });
+    call.onAdmitted(model.id, ticket);
+    const continuation = this.#continuation(c, scan, { ...parts, request });
+    const asked = continuation === undefined
+      ? request
+      : { ...request, givesUp: () => continuation.mayGoOn() };
+    const forwarded = await forward(asked, {
+      ...parts,
+      beginning,
+      pool,
+      onMove: async (target) => {
+        call.onMoved((await this.#admit(model.id, [target], call)).ticket);
+      },
+    });
+    return continuation === undefined ? forwarded : continued(forwarded, continuation);
+  }
+
+  /** What goes on with the answer if it breaks off; undefined where nobody could, or shall. */
+  #continuation(
+    c: Ctx,
+    scan: ScanResult,
+    parts: Omit<ConstructorParameters<typeof Continuation>[0], "kind" | "admit">,
+  ): Continuation | undefined {
+    const kind = streamKindOf(c.req.path);
+    const isStream = scan.kind === "object" && scan.stream.kind === "boolean" && scan.stream.value;
+    const isOff = this.#options.continuesAnswers === false ||
+      c.req.header(CONTINUE_HEADER)?.toLowerCase() === "off";
+    // A node that asks for its own clients goes on elsewhere by itself.
+    if (kind === undefined || !isStream || isOff || parts.call.isForPeer) return undefined;
+    const { call, modelId } = parts;
+    return new Continuation({
+      ...parts,
+      kind,
+      admit: async (target) => {
+        // What it had is gone; to wait with it in hand could be to wait for itself.
+        call.onLeft();
+        const { ticket } = await this.#admit(modelId, [target], call, true);
+        call.onMoved(ticket);
+      },
+    });
+  }
+
   async #readBody(
     c: Ctx,
     { call, budget }: { readonly call: Call; readonly budget: ByteBudget },
-  ): Promise<{ readonly body: Uint8Array<ArrayBuffer>; readonly scan: ScanResult }> {
+  ): Promise<ReadRequest> {
     const { clock, timers } = this.#options;
     const scanner = new JsonScanner();
     const reading = readBody(c.env?.body ?? bodyOfRequest(c.req.raw), {
@@ -286,15 +349,20 @@ class OpenAiDoor {
     try {
       const body = await reading.whole;
       call.onBody({ sizeBytes: body.length, budgetedBytes: reading.budgetedBytes });
-      return { body, scan: scanner.finish() };
+      return { body, scan: scanner.finish(), beginning: beginningOf(body, scanner.beginning) };
     } catch (error) {
       call.onBody({ sizeBytes: 0, budgetedBytes: reading.budgetedBytes });
       throw error;
     }
   }
 
-  #admit(modelId: string, targets: readonly Target[], call: Call): Promise<Admitted> {
-    return admit(this.#desk, modelId, { targets, signal: call.signal });
+  #admit(
+    modelId: string,
+    targets: readonly Target[],
+    call: Call,
+    isContinuation = false,
+  ): Promise<Admitted> {
+    return admit(this.#desk, modelId, { targets, signal: call.signal, isContinuation });
   }
 
   /** Peers may ask engines, and nothing else: no list, no metrics. */
@@ -321,6 +389,22 @@ class OpenAiDoor {
     this.#options.observe({ kind: "turned away", status: error.status, code: error.code });
     return errorResponse(error, dialectOf(c));
   }
+}
+
+interface ReadRequest {
+  readonly body: Uint8Array<ArrayBuffer>;
+  readonly scan: ScanResult;
+  readonly beginning: Beginning;
+}
+
+/** The answer with somebody who goes on with it, if it is a stream that may break off. */
+function continued(forwarded: Forwarded, continuation: Continuation): Forwarded {
+  const { response, target } = forwarded;
+  const { body, headers } = response;
+  const isStream = body instanceof ReadableStream && isEventStream(headers.get("content-type"));
+  if (!isStream || response.status >= 400) return forwarded;
+  continuation.begin(target, body);
+  return { ...forwarded, response: { ...response, body: streamOf(continuation) } };
 }
 
 function dialectOf(c: Ctx): Dialect {

@@ -24,6 +24,8 @@ export interface CallOptions {
   readonly patience: PatienceLimits;
   readonly budget: ByteBudget;
   readonly observe: ObserveRequest;
+  /** True for a request of another node, which goes on elsewhere by itself. @default {false} */
+  readonly isForPeer?: boolean;
 }
 
 /** Why the upstream was cancelled: the client left. */
@@ -43,12 +45,16 @@ export class Call {
   readonly requestId: string;
   readonly endpoint: string;
   readonly dialect: Dialect;
+  readonly isForPeer: boolean;
+  /** Engines that ended while they worked on it. It may be the cause: after the second nobody is asked any more. */
+  crashCount = 0;
   readonly #options: CallOptions;
   readonly #cancel = new AbortController();
   readonly #receivedMs: number;
   #ticket: Ticket | undefined;
   #model: string | undefined;
   #nodeId: string | undefined;
+  #sentMs = 0;
   #budgetedBytes = 0;
   #requestBytes = 0;
   #responseBytes = 0;
@@ -63,6 +69,7 @@ export class Call {
     this.requestId = options.requestId;
     this.endpoint = options.endpoint;
     this.dialect = options.dialect;
+    this.isForPeer = options.isForPeer ?? false;
     this.#options = options;
     this.#receivedMs = options.clock.nowMs();
     if (options.clientGone.aborted) this.#leave();
@@ -73,6 +80,21 @@ export class Call {
   /** Aborted when nobody wants the answer any more, or the engine was silent for too long. */
   get signal(): AbortSignal {
     return this.#cancel.signal;
+  }
+
+  /** The clock that it goes by. */
+  get nowMs(): number {
+    return this.#options.clock.nowMs();
+  }
+
+  /** Its timers. */
+  get timers(): Timers {
+    return this.#options.timers;
+  }
+
+  /** Tells what became of it on the way. */
+  tell(kind: "retried" | "continued" | "spilled", model: string): void {
+    this.#options.observe({ kind, requestId: this.requestId, model });
   }
 
   /** True after {@link finish}. */
@@ -103,6 +125,11 @@ export class Call {
     });
   }
 
+  /** It gives its slot back before it has another one. */
+  onLeft(): void {
+    this.#ticket?.release();
+  }
+
   /** It goes to another pool of slots than it was admitted to. */
   onMoved(ticket: Ticket): void {
     this.#ticket?.release();
@@ -114,8 +141,14 @@ export class Call {
   onSent(nodeId: string, onEnd: () => void): void {
     this.#onEnd();
     this.#nodeId = nodeId;
+    this.#sentMs = this.#options.clock.nowMs();
     this.#onEnd = onEnd;
     this.onWait();
+  }
+
+  /** The node that works on it, and since when; undefined before it was sent. */
+  get work(): { readonly nodeId: string; readonly sinceMs: number } | undefined {
+    return this.#nodeId === undefined ? undefined : { nodeId: this.#nodeId, sinceMs: this.#sentMs };
   }
 
   /** The answer's head arrived. */

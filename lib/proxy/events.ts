@@ -49,6 +49,12 @@ export type RequestEvent =
     readonly queuedMs: number;
   }
   | FinishedRequest
+  /** A target failed before its answer had begun, and the next one is asked. */
+  | { readonly kind: "retried"; readonly requestId: string; readonly model: string }
+  /** An answer broke off, and another target goes on with it. */
+  | { readonly kind: "continued"; readonly requestId: string; readonly model: string }
+  /** A conversation goes to another target than the one that has its beginning in the cache: that is busy. */
+  | { readonly kind: "spilled"; readonly requestId: string; readonly model: string }
   /** It was turned away at the threshold: wrong Host, Origin, key, path or method. */
   | { readonly kind: "turned away"; readonly status: number; readonly code: ErrorCode };
 

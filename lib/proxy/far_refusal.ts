@@ -13,6 +13,8 @@ export interface Forwarded {
   readonly response: UpstreamResponse;
   /** The whole body of an answer with an error status, as JSON; undefined if it is none. */
   readonly error: JsonValue | undefined;
+  /** To be called with the last bytes of the answer when it is complete. */
+  readonly onComplete?: (tail: Uint8Array) => void;
 }
 
 /** Longest part of a node's own words in the list of causes. */
@@ -44,6 +46,11 @@ export function mostHopeful(refusals: readonly Forwarded[]): Forwarded | undefin
   return hopeful.toSorted((a, b) =>
     a.response.status - b.response.status || retryOf(a.response) - retryOf(b.response)
   )[0];
+}
+
+/** True when another node says that its engine ended while it worked on the request. */
+export function isCrashTold(error: JsonValue | undefined): boolean {
+  return memberOf(error, "crashed") === true;
 }
 
 /** Why a node did not answer, in its own words. */

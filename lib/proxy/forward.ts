@@ -1,18 +1,34 @@
 /** Sends a request to the first target that answers. */
-import { joined } from "../base/bytes.ts";
+import { getLogger } from "@logtape/logtape";
 import { messageOf } from "../base/errors.ts";
-import type { JsonValue } from "../base/json.ts";
-import type { Call } from "./call.ts";
 import { type Pool, poolOf } from "./admission_pools.ts";
+import { begun } from "./begun.ts";
+import type { Call } from "./call.ts";
+import type { Beginning } from "./conversation.ts";
 import { DoorError, isEngineLoading } from "./errors.ts";
-import { type Forwarded, mayAnswerElsewhere, mostHopeful, reasonOf } from "./far_refusal.ts";
+import {
+  type Forwarded,
+  isCrashTold,
+  mayAnswerElsewhere,
+  mostHopeful,
+  reasonOf,
+} from "./far_refusal.ts";
 import { loadingError, namedModel } from "./models.ts";
-import type { RoutingTable, Target, Upstream, UpstreamRequest, UpstreamResponse } from "./ports.ts";
+import {
+  type RoutingTable,
+  type Target,
+  type Upstream,
+  UpstreamError,
+  type UpstreamRequest,
+} from "./ports.ts";
+import { readError } from "./read_error.ts";
+import type { Ranked, Router } from "./route.ts";
+import { timingsIn } from "./speeds.ts";
+
+const log = getLogger(["mesh-llm", "proxy"]);
 
 /** Targets tried for one request: enough for two that just died, few enough to answer soon. */
 const TRIES_MAX = 3;
-/** Longest error answer of an engine that is read; real ones have a few hundred bytes. */
-const ERROR_BYTES_MAX = 64 * 1024;
 
 /** How many requests each upstream is busy with. */
 export class BusyCounts {
@@ -33,8 +49,25 @@ export class BusyCounts {
   }
 }
 
+/** Engines that may end over one request: it is asked once more, never a third time, since it may be the cause. */
+export const CRASHES_MAX = 2;
+
+/** What {@link forward} works with. */
+export interface ForwardOptions {
+  readonly call: Call;
+  readonly modelId: string;
+  readonly table: RoutingTable;
+  readonly busy: BusyCounts;
+  readonly router: Router;
+  readonly beginning?: Beginning | undefined;
+  /** Where the request has a slot. @default {"here"} */
+  readonly pool?: Pool;
+  /** Waits for a slot of a target in the other pool, before it is tried. */
+  readonly onMove?: (target: Target) => Promise<void>;
+}
+
 /**
- * Tries the targets of a model, in the order of {@link inOrder}, until one begins to answer. Of targets
+ * Tries the targets of a model, in the order of {@link Router.rank}, until one begins to answer. Of targets
  * that only say that they cannot now, what the most hopeful one says is the answer.
  *
  * @throws {DoorError} `upstream_failed` with each cause, `model_loading`, `no_host`, `model_not_found`
@@ -42,76 +75,139 @@ export class BusyCounts {
  */
 export async function forward(
   request: UpstreamRequest,
-  options: {
-    readonly call: Call;
-    readonly modelId: string;
-    readonly table: RoutingTable;
-    readonly busy: BusyCounts;
-    /** Where the request has a slot. @default {"here"} */
-    readonly pool?: Pool;
-    /** Waits for a slot of a target in the other pool, before it is tried. */
-    readonly onMove?: (target: Target) => Promise<void>;
-  },
+  options: ForwardOptions,
 ): Promise<Forwarded> {
-  const { call, modelId, table, busy, onMove } = options;
+  const { call, modelId, table, router } = options;
   let { pool = "here" } = options;
   const causes: string[] = [];
   const refusals: Forwarded[] = [];
   let fullHere: DoorError | undefined;
-  const targets = inOrder(table.targets(modelId), { busy, pool });
+  const targets = rankTargets(request, options).slice(0, TRIES_MAX);
   for (const [i, target] of targets.entries()) {
     call.signal.throwIfAborted();
+    if (i > 0) {
+      if (call.crashCount >= CRASHES_MAX) break;
+      if (!router.mayRetry(call.nowMs)) {
+        causes.push("no other node is asked: too much fails at once");
+        break;
+      }
+      call.tell("retried", modelId);
+    }
     try {
-      if (poolOf(target) !== pool) await onMove?.(target);
+      if (poolOf(target) !== pool) await options.onMove?.(target);
       pool = poolOf(target);
-      call.onSent(target.nodeId, busy.add(target.upstream));
-      const response = await target.upstream.send(
-        i < targets.length - 1 ? { ...request, hasAlternative: true } : request,
-        call.signal,
-      );
-      call.onHead();
-      if (response.status < 400) return { target, response, error: undefined };
-      call.onWait();
-      const error = await readError(response);
-      if (!isEngineLoading(response.status, error)) {
-        const answer = { target, response, error };
-        if (target.isRemote !== true || !mayAnswerElsewhere(response.status, error)) return answer;
-        refusals.push(answer);
-        causes.push(`${target.nodeId}: ${reasonOf(response.status, error)}`);
-      } else causes.push(`${target.nodeId}: its engine is loading`);
+      const asked = i < targets.length - 1 ? { ...request, hasAlternative: true } : request;
+      const answer = await attempt(asked, target, options);
+      if (answer.error === undefined && answer.response.status < 400) return answer;
+      const { response: { status }, error } = answer;
+      if (isEngineLoading(status, error)) {
+        causes.push(`${target.nodeId}: its engine is loading`);
+        continue;
+      }
+      if (target.isRemote !== true || !mayAnswerElsewhere(status, error)) return answer;
+      if (isCrashTold(error)) call.crashCount += 1;
+      if (status === 502) router.handle({ kind: "failed", nodeId: target.nodeId }, call.nowMs);
+      refusals.push(answer);
+      causes.push(`${target.nodeId}: ${reasonOf(status, error)}`);
     } catch (error) {
       call.signal.throwIfAborted();
       if (error instanceof DoorError) fullHere = error;
+      else noteFailure(error, { call, router, nodeId: target.nodeId });
       causes.push(`${target.nodeId}: ${messageOf(error)}`);
     }
   }
   const hopeful = mostHopeful(refusals);
   if (hopeful !== undefined) return hopeful;
   if (fullHere !== undefined) throw fullHere;
-  throw failureOf(modelId, table, causes);
+  throw failureOf(causes, { modelId, table, isCrash: call.crashCount > 0 });
 }
 
-/**
- * The targets to try: those that are heard before suspects, those with a free slot before full ones, the
- * pool in which the request has a slot before the other, the least busy before others, and among equals
- * the table's order.
- */
-function inOrder(
-  targets: readonly Target[],
-  { busy, pool }: { readonly busy: BusyCounts; readonly pool: Pool },
-): readonly Target[] {
-  if (targets.length < 2) return targets;
-  const ranked = targets.map((target) => {
-    const load = busy.of(target.upstream) / target.slots;
-    const tier = (target.isSuspect === true ? 4 : 0) + (load < 1 ? 0 : 2) +
-      (poolOf(target) === pool ? 0 : 1);
-    return { target, load, tier };
+/** Sends the request to one target; resolves when its answer has begun, or it has said no. */
+async function attempt(
+  request: UpstreamRequest,
+  target: Target,
+  { call, modelId, busy, router, beginning }: ForwardOptions,
+): Promise<Forwarded> {
+  const { nodeId, upstream } = target;
+  call.onSent(nodeId, busy.add(upstream));
+  router.handle({ kind: "sent", nodeId }, call.nowMs);
+  let isBegun = false;
+  // Until it has begun for the client, the next target is better than a link of which nothing is heard.
+  const givesUp = (): boolean =>
+    isBegun ? request.givesUp?.() ?? false : request.hasAlternative ?? false;
+  const head = await upstream.send({ ...request, givesUp }, call.signal);
+  if (head.status >= 400) {
+    call.onHead();
+    call.onWait();
+    return { target, response: head, error: await readError(head) };
+  }
+  const response = await begun(head, call);
+  isBegun = true;
+  call.onHead();
+  router.handle({ kind: "answered", nodeId, model: modelId, beginning }, call.nowMs);
+  const onComplete = (tail: Uint8Array): void => {
+    // Whoever went on with it is measured.
+    const work = call.work ?? { nodeId, sinceMs: call.nowMs };
+    const serviceMs = call.nowMs - work.sinceMs;
+    const ended = { nodeId: work.nodeId, model: modelId, serviceMs, timings: timingsIn(tail) };
+    router.handle({ kind: "ended", ...ended }, call.nowMs);
+  };
+  return { target, response, error: undefined, onComplete };
+}
+
+/** Takes in that a target failed, and whether its engine ended over the request. */
+export function noteFailure(
+  error: unknown,
+  of: { readonly call: Call; readonly router: Router; readonly nodeId: string },
+): void {
+  const { call, router, nodeId } = of;
+  log.debug("Node {nodeId} failed: {reason}; request {requestId}", {
+    nodeId,
+    reason: messageOf(error),
+    requestId: call.requestId,
   });
-  ranked.sort((a, b) => a.tier - b.tier || a.load - b.load);
-  return ranked.slice(0, TRIES_MAX).map(({ target }) => target);
+  router.handle({ kind: "failed", nodeId }, call.nowMs);
+  if (error instanceof UpstreamError && error.isCrash) call.crashCount += 1;
 }
 
-function failureOf(modelId: string, table: RoutingTable, causes: readonly string[]): DoorError {
+/** The targets in the order in which to try them, explained in the log. */
+export function rankTargets(
+  request: { readonly body?: Uint8Array },
+  options: Omit<ForwardOptions, "onMove">,
+): readonly Target[] {
+  const { call, modelId, table, busy, router, beginning, pool } = options;
+  const targets = table.targets(modelId);
+  const { order, isSpilled } = router.rank(
+    { model: modelId, bodyBytes: request.body?.length ?? 0, beginning, pool },
+    targets.map((target) => ({ target, busyCount: busy.of(target.upstream) })),
+    call.nowMs,
+  );
+  if (pool === undefined) return order.map(({ target }) => target);
+  if (isSpilled) call.tell("spilled", modelId);
+  log.debug("Targets of {model} in order: {order}; request {requestId}", () => ({
+    model: modelId,
+    order: order.map(explained).join(", "),
+    requestId: call.requestId,
+  }));
+  return order.map(({ target }) => target);
+}
+
+function explained({ target, tier, expectedMs, isHome }: Ranked): string {
+  const why = [
+    `${Math.round(expectedMs)} ms`,
+    ...(isHome ? ["has the conversation"] : []),
+    ...(tier >= 8 ? ["not heard"] : []),
+    ...((tier & 4) !== 0 ? ["failed lately"] : []),
+    ...((tier & 2) !== 0 ? ["no free slot"] : []),
+  ];
+  return `${target.nodeId} (${why.join(", ")})`;
+}
+
+function failureOf(
+  causes: readonly string[],
+  of: { readonly modelId: string; readonly table: RoutingTable; readonly isCrash: boolean },
+): DoorError {
+  const { modelId, table, isCrash } = of;
   const loading = table.loading().find((model) => model.id === modelId);
   if (causes.length === 0) {
     // The model went away between the choice and now: say what a new request would be told.
@@ -129,31 +225,7 @@ function failureOf(modelId: string, table: RoutingTable, causes: readonly string
   return new DoorError(
     "upstream_failed",
     `Cannot get an answer from model "${modelId}": ${causes.join("; ")}`,
+    // A node that asked us must not have the request end too many engines.
+    isCrash ? { details: { crashed: true } } : {},
   );
-}
-
-async function readError(response: UpstreamResponse): Promise<JsonValue | undefined> {
-  const { body } = response;
-  if (body === null) return undefined;
-  const bytes = body instanceof Uint8Array ? body : await readSome(body);
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    return undefined;
-  }
-}
-
-async function readSome(stream: ReadableStream<Uint8Array>): Promise<Uint8Array<ArrayBuffer>> {
-  const reader = stream.getReader();
-  const pieces: Uint8Array[] = [];
-  let sizeBytes = 0;
-  for (let step = await reader.read(); !step.done; step = await reader.read()) {
-    sizeBytes += step.value.length;
-    if (sizeBytes > ERROR_BYTES_MAX) {
-      await reader.cancel();
-      return new Uint8Array(0);
-    }
-    pieces.push(step.value);
-  }
-  return joined(pieces);
 }

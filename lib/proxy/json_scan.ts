@@ -16,6 +16,22 @@ export type MemberValue =
   | { readonly kind: "boolean"; readonly value: boolean }
   | { readonly kind: "string"; readonly value: string };
 
+/** Where something stands in the body: bytes from `start` up to, not including, `end`. */
+export interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Where a conversation begins in a body. */
+export interface BeginningSpans {
+  /** The first elements of `messages`, or of an `input` that is a list; at most {@link TURNS_SPANNED_MAX}. */
+  readonly turns: readonly Span[];
+  /** The values of `system` and `instructions`. */
+  readonly instructions: readonly Span[];
+  /** The value of `prompt`, or of an `input` that is no list. */
+  readonly prompt: Span | undefined;
+}
+
 /** What a body is. */
 export type ScanResult =
   | { readonly kind: "object"; readonly model: MemberValue; readonly stream: MemberValue }
@@ -31,10 +47,15 @@ export interface ScanFault {
 
 /** Deepest nesting accepted: tool schemas reach 30, and the engine's recursion pays for each level. */
 export const JSON_DEPTH_MAX = 256;
+/** Turns whose places are kept: instructions, a few examples, and the first question. */
+const TURNS_SPANNED_MAX = 8;
 /** Longest string kept, as written; a model name with every letter escaped still fits. */
 const KEPT_BYTES_MAX = 4096;
 
 type Name = "model" | "stream";
+
+/** Members whose places are told, and as what. */
+type Spanned = "turns" | "instructions" | "prompt";
 
 /** What may come next: numbers, because a switch over them costs least. */
 const VALUE = 0;
@@ -64,10 +85,18 @@ const BACKSLASH = 0x5c;
 /** One for all: a body of 64 MiB may name its model four million times, and making one costs most. */
 const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const ESCAPABLE = bytesOf('"\\/bfnrtu');
-const NAMES: readonly (readonly [Name, readonly number[]])[] = [
-  ["model", bytesOf("model")],
-  ["stream", bytesOf("stream")],
-];
+const NAMES: ReadonlyMap<string, Name | Spanned> = new Map<string, Name | Spanned>([
+  ["model", "model"],
+  ["stream", "stream"],
+  ["messages", "turns"],
+  ["input", "turns"],
+  ["prompt", "prompt"],
+  ["system", "instructions"],
+  ["instructions", "instructions"],
+]);
+const NAME_BYTES: readonly (readonly [string, readonly number[]])[] = [...NAMES.keys()].map(
+  (name) => [name, bytesOf(name)],
+);
 const LITERALS = new Map<number, readonly [readonly number[], MemberValue]>([
   [0x74, [bytesOf("true"), { kind: "boolean", value: true }]],
   [0x66, [bytesOf("false"), { kind: "boolean", value: false }]],
@@ -90,6 +119,13 @@ export class JsonScanner {
   #literalValue: MemberValue = { kind: "null" };
   /** The member of the outermost object whose value comes now, if it is one of ours. */
   #member: Name | undefined;
+  /** What of it is told by its place. */
+  #spanned: Spanned | undefined;
+  #spanStart = 0;
+  #turnStart = 0;
+  #turns: Span[] = [];
+  readonly #instructions: Span[] = [];
+  #prompt: Span | undefined;
   #isKeeping = false;
   #hasEscape = false;
   #kept = new Uint8Array(64);
@@ -98,6 +134,11 @@ export class JsonScanner {
     model: { kind: "absent" },
     stream: { kind: "absent" },
   };
+
+  /** Where a conversation begins, as far as the text was looked at. */
+  get beginning(): BeginningSpans {
+    return { turns: this.#turns, instructions: this.#instructions, prompt: this.#prompt };
+  }
 
   /** Looks at the next bytes of the text. */
   push(bytes: Uint8Array): void {
@@ -152,6 +193,7 @@ export class JsonScanner {
   }
 
   #startValue(byte: number, at: number): boolean {
+    if (this.#spanned !== undefined && this.#depth <= 2) this.#noteStart(at);
     if (byte === QUOTE) return this.#startString(false, this.#member !== undefined);
     if (byte === 0x7b || byte === 0x5b) return this.#open(byte === 0x7b ? 1 : 0, at);
     if (byte === 0x2d || (byte >= 0x30 && byte <= 0x39)) {
@@ -187,8 +229,32 @@ export class JsonScanner {
   #close(kind: 0 | 1, at: number): boolean {
     if (this.#stack[this.#depth - 1] !== kind) return this.#fail("brackets do not match", at);
     this.#depth -= 1;
+    if (this.#spanned !== undefined && this.#depth <= 2) this.#noteEnd(at, kind);
     this.#endValue();
     return true;
+  }
+
+  #noteStart(at: number): void {
+    if (this.#depth === 1) this.#spanStart = this.#offset + at;
+    else this.#turnStart = this.#offset + at;
+  }
+
+  /** @param kind of the value that ended: 1 an object, 0 an array, undefined a string */
+  #noteEnd(at: number, kind: 0 | 1 | undefined): void {
+    const end = this.#offset + at + 1;
+    if (this.#depth === 2) {
+      const isTurn = this.#spanned === "turns" && this.#stack[1] === 0;
+      if (!isTurn || this.#turns.length === TURNS_SPANNED_MAX) return;
+      this.#turns.push({ start: this.#turnStart, end });
+      return;
+    }
+    const span = { start: this.#spanStart, end };
+    if (this.#spanned === "instructions" && this.#instructions.length < TURNS_SPANNED_MAX) {
+      this.#instructions.push(span);
+    } else if (this.#spanned === "prompt" || (this.#spanned === "turns" && kind === undefined)) {
+      this.#prompt = span;
+    }
+    this.#spanned = undefined;
   }
 
   #separate(byte: number, at: number): boolean {
@@ -253,10 +319,11 @@ export class JsonScanner {
 
   #endString(at: number): void {
     if (this.#isKey) {
-      this.#member = this.#isKeeping ? this.#keptName() : undefined;
+      this.#startMember(this.#isKeeping ? this.#keptName() : undefined);
       this.#state = COLON;
       return;
     }
+    if (this.#spanned !== undefined && this.#depth <= 2) this.#noteEnd(at, undefined);
     if (this.#member !== undefined) {
       const text = this.#keptText();
       if (text === undefined) {
@@ -266,6 +333,13 @@ export class JsonScanner {
       this.#keepMember(text);
     }
     this.#endValue();
+  }
+
+  #startMember(name: Name | Spanned | undefined): void {
+    this.#member = name === "model" || name === "stream" ? name : undefined;
+    if (this.#depth > 1) return;
+    this.#spanned = name === "model" || name === "stream" ? undefined : name;
+    if (this.#spanned === "turns") this.#turns = [];
   }
 
   #takeLiteral(byte: number, at: number): boolean {
@@ -336,15 +410,14 @@ export class JsonScanner {
     this.#kept = larger;
   }
 
-  #keptName(): Name | undefined {
+  #keptName(): Name | Spanned | undefined {
     if (this.#hasEscape) {
       const text = this.#keptText();
-      const name = text?.kind === "string" ? text.value : undefined;
-      return name === "model" || name === "stream" ? name : undefined;
+      return text?.kind === "string" ? NAMES.get(text.value) : undefined;
     }
-    for (const [name, bytes] of NAMES) {
+    for (const [name, bytes] of NAME_BYTES) {
       if (bytes.length !== this.#keptBytes) continue;
-      if (bytes.every((byte, i) => this.#kept[i] === byte)) return name;
+      if (bytes.every((byte, i) => this.#kept[i] === byte)) return NAMES.get(name);
     }
     return undefined;
   }

@@ -1,14 +1,21 @@
 import { UpstreamError } from "./ports.ts";
 
 /**
- * How long an exchange is worth waiting for: until the caller aborts it, or, while there is no answer,
- * until the link is suspect.
+ * Calls back each time a link becomes suspect, and again when it is silent: then its node counts as gone. At once when
+ * it is already. The returned function ends that.
+ */
+export type OnSuspect = (listener: (isSilent: boolean) => void) => () => void;
+
+/**
+ * How long an exchange is worth waiting for: until the caller aborts it, the link is suspect and the caller says that
+ * it is not worth it any more, or the link is silent.
  */
 export class Patience {
   readonly #signal: AbortSignal;
   #why: UpstreamError | undefined;
   #runOver: (why: UpstreamError) => void = () => {};
   #endSuspicion: () => void = () => {};
+  #isWorthless: () => boolean = () => true;
 
   constructor(signal: AbortSignal) {
     this.#signal = signal;
@@ -20,11 +27,13 @@ export class Patience {
     return this.#why;
   }
 
-  /** Ends it too when `subscribe` calls back. */
-  endOn(subscribe: (listener: () => void) => () => void): void {
-    const end = subscribe(() =>
-      this.#end(new UpstreamError("Nothing is heard from it on the link", false))
-    );
+  /** Ends it too when `subscribe` calls back, unless the link is not silent and `isWorthless` says no. */
+  endOn(subscribe: OnSuspect, isWorthless: () => boolean = () => true): void {
+    this.#isWorthless = isWorthless;
+    const end = subscribe((isSilent) => {
+      if (this.#why !== undefined || (!isSilent && !this.#isWorthless())) return;
+      this.#end(new UpstreamError("Nothing is heard from it on the link", false));
+    });
     if (this.#why === undefined) this.#endSuspicion = end;
     else end();
   }
@@ -40,8 +49,12 @@ export class Patience {
     return new Promise((_, reject) => this.onOver(reject));
   }
 
-  /** The answer has begun: from now on only the caller ends it. */
-  onAnswer(): void {
+  /** The answer has begun: from now on only the caller ends it, or a suspicion when `givesUp` agrees. */
+  onAnswer(givesUp?: () => boolean): void {
+    if (givesUp !== undefined) {
+      this.#isWorthless = givesUp;
+      return;
+    }
     this.#endSuspicion();
     this.#endSuspicion = () => {};
   }

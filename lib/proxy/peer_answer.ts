@@ -4,6 +4,7 @@ import { messageOf } from "../base/errors.ts";
 import { WholeResponse } from "../base/whole_response.ts";
 import type { PeerStream, StreamFrame } from "../mesh/link_ports.ts";
 import { encodeAnswerHead, encodeBroken } from "./peer_head.ts";
+import { UpstreamError } from "./ports.ts";
 
 /**
  * Writes an answer and END, piece by piece and only as fast as the peer takes it. An answer that breaks
@@ -19,9 +20,11 @@ export async function writeAnswer(
     readonly refusal: string | undefined;
     readonly timers: Timers;
     readonly stalledReaderMs: number;
+    /** Whether this node ends what runs on it: then a break is no fault of the request. @default {() => false} */
+    readonly isEnding?: () => boolean;
   },
 ): Promise<void> {
-  const { response, refusal, timers, stalledReaderMs } = options;
+  const { response, refusal, timers, stalledReaderMs, isEnding = () => false } = options;
   const { status, headers } = response;
   const head = {
     kind: "head",
@@ -31,7 +34,7 @@ export async function writeAnswer(
   try {
     if (response instanceof WholeResponse) {
       await watch.during(writeWhole(stream, head, response.whole));
-    } else await writePieces(stream, { head, body: response.body, watch });
+    } else await writePieces(stream, { head, body: response.body, watch, isEnding });
   } finally {
     watch.stop();
   }
@@ -52,10 +55,11 @@ async function writeWhole(
 
 async function writePieces(
   stream: PeerStream,
-  { head, body, watch }: {
+  { head, body, watch, isEnding }: {
     readonly head: StreamFrame;
     readonly body: Response["body"];
     readonly watch: StallWatch;
+    readonly isEnding: () => boolean;
   },
 ): Promise<void> {
   const source = body === null ? undefined : sourceOf(body);
@@ -66,7 +70,7 @@ async function writePieces(
   if (stream.broken.aborted) stopReading();
   try {
     await watch.during(stream.write(head));
-    if (source !== undefined) await passOn(source, stream, watch);
+    if (source !== undefined) await passOn(source, stream, { watch, isEnding });
     await watch.during(stream.end());
   } catch (error) {
     stopReading();
@@ -79,14 +83,16 @@ async function writePieces(
 async function passOn(
   source: ByteSource,
   stream: PeerStream,
-  watch: StallWatch,
+  { watch, isEnding }: { readonly watch: StallWatch; readonly isEnding: () => boolean },
 ): Promise<void> {
   for (;;) {
     let bytes: Uint8Array<ArrayBuffer> | undefined;
     try {
       bytes = await source.next();
     } catch (error) {
-      await watch.during(stream.write({ kind: "head", head: encodeBroken(messageOf(error)) }));
+      const isCrash = error instanceof UpstreamError && error.isCrash && !isEnding();
+      const head = encodeBroken({ message: messageOf(error), isCrash });
+      await watch.during(stream.write({ kind: "head", head }));
       return;
     }
     if (bytes === undefined) return;

@@ -26,14 +26,17 @@ const WHOLE_BYTES_MAX = 64 * 1024;
 export class PeerExchange {
   readonly #stream: PeerStream;
   readonly #patience: Patience;
+  readonly #givesUp: (() => boolean) | undefined;
   #isSent = false;
   #isOver = false;
   #receivedBytes = 0;
   #lengthBytes: number | undefined;
 
-  constructor(stream: PeerStream, patience: Patience) {
+  /** @param givesUp as in `UpstreamRequest` */
+  constructor(stream: PeerStream, patience: Patience, givesUp?: () => boolean) {
     this.#stream = stream;
     this.#patience = patience;
+    this.#givesUp = givesUp;
     patience.onOver(() => this.#giveUp());
   }
 
@@ -54,7 +57,7 @@ export class PeerExchange {
       this.#lengthBytes = lengthOf(headers);
       const isWhole = this.#lengthBytes !== undefined && this.#lengthBytes <= WHOLE_BYTES_MAX;
       const received = isWhole ? await this.#readWhole() : this.#readLater();
-      this.#patience.onAnswer();
+      this.#patience.onAnswer(this.#givesUp);
       return { status, headers, body: received };
     } catch (error) {
       this.#giveUp();
@@ -173,7 +176,7 @@ function bytesOf(frame: StreamFrame): Uint8Array<ArrayBuffer> {
   if (frame.kind === "head") {
     const why = decodeBroken(frame.head);
     if (why === undefined) throw new PeerHeadError("A second head came");
-    throw new UpstreamError(why, false);
+    throw new UpstreamError(why.message, false, { isCrash: why.isCrash });
   }
   // They would cost work and bring nothing.
   if (frame.bytes.length === 0) throw new PeerHeadError("An empty piece came");

@@ -23,6 +23,8 @@ export interface PeerRequestHead {
   readonly to: string | undefined;
   /** How many more nodes may pass it on. */
   readonly hops: 0 | 1;
+  /** The rest of an answer that broke off on another node. */
+  readonly isContinuation: boolean;
 }
 
 /** What is answered. */
@@ -59,7 +61,7 @@ const BODILESS = new Set([204, 205, 304]);
 
 /** Writes a request's head. */
 export function encodeRequestHead(head: PeerRequestHead): JsonObject {
-  const { path, headers, model, sizeBytes, to, hops } = head;
+  const { path, headers, model, sizeBytes, to, hops, isContinuation } = head;
   return {
     t: "request",
     method: "POST",
@@ -69,6 +71,7 @@ export function encodeRequestHead(head: PeerRequestHead): JsonObject {
     hops,
     ...(model === undefined ? {} : { model }),
     ...(to === undefined ? {} : { to }),
+    ...(isContinuation ? { continues: true } : {}),
   };
 }
 
@@ -87,7 +90,8 @@ export function decodeRequestHead(json: JsonObject): PeerRequestHead {
   if (model !== undefined && !isModel(model)) throw wrong("model", "a name", model);
   if (to !== undefined && !isNode(to)) throw wrong("to", "a node", to);
   const headers = headersOf(json["headers"], REQUEST_HEADERS);
-  return { path, headers, model, sizeBytes: bytes, to, hops };
+  const isContinuation = json["continues"] === true;
+  return { path, headers, model, sizeBytes: bytes, to, hops, isContinuation };
 }
 
 /** Writes an answer's head; headers that are not for the near side are left out. */
@@ -122,16 +126,27 @@ export function decodeAnswerHead(json: JsonObject): PeerAnswerHead {
   return { status, headers, refusal };
 }
 
+/** Why an answer cannot be ended. */
+export interface BrokenAnswer {
+  readonly message: string;
+  /** The engine ended while it worked on it. */
+  readonly isCrash: boolean;
+}
+
 /** What follows an answer that cannot be ended. */
-export function encodeBroken(message: string): JsonObject {
-  return { t: "broken", message: message.slice(0, MESSAGE_CHARS_MAX) };
+export function encodeBroken({ message, isCrash }: BrokenAnswer): JsonObject {
+  return {
+    t: "broken",
+    message: message.slice(0, MESSAGE_CHARS_MAX),
+    ...(isCrash ? { crashed: true } : {}),
+  };
 }
 
 /** Why an answer cannot be ended; undefined when `json` says something else. */
-export function decodeBroken(json: JsonObject): string | undefined {
-  const { t, message } = json;
+export function decodeBroken(json: JsonObject): BrokenAnswer | undefined {
+  const { t, message, crashed } = json;
   if (t !== "broken" || typeof message !== "string") return undefined;
-  return sayable(message);
+  return { message: sayable(message), isCrash: crashed === true };
 }
 
 /** A peer's words as they can stand in an error: bounded, without control characters. */

@@ -35,6 +35,13 @@ export interface UpstreamRequest {
   readonly model?: string;
   /** True when another target would be tried if this one failed. */
   readonly hasAlternative?: boolean;
+  /**
+   * Asked when the link becomes suspect in the middle of the answer: true when the rest can be had elsewhere, so the
+   * answer is given up; without it, or when it says false, the link is waited for.
+   */
+  readonly givesUp?: () => boolean;
+  /** True for the rest of an answer that broke off: it is admitted before new requests. */
+  readonly isContinuation?: boolean;
 }
 
 /** An answer that has begun. Cancelling `body` cancels the computation. */
@@ -56,14 +63,23 @@ export interface Upstream {
   send(request: UpstreamRequest, signal: AbortSignal): Promise<UpstreamResponse>;
 }
 
-/** No answer came from a target. `isConnectFailure`: it never saw the request, so another may try. */
+/**
+ * No answer came from a target, or its answer broke off. `isConnectFailure`: it never saw the request.
+ * `isCrash`: its engine ended while it worked on it, perhaps because of it.
+ */
 export class UpstreamError extends Error {
   override readonly name = "UpstreamError";
   readonly isConnectFailure: boolean;
+  readonly isCrash: boolean;
 
-  constructor(message: string, isConnectFailure: boolean, options?: ErrorOptions) {
+  constructor(
+    message: string,
+    isConnectFailure: boolean,
+    options: ErrorOptions & { readonly isCrash?: boolean } = {},
+  ) {
     super(message, options);
     this.isConnectFailure = isConnectFailure;
+    this.isCrash = options.isCrash ?? false;
   }
 }
 
@@ -78,6 +94,12 @@ export interface Target {
   readonly isRemote?: boolean;
   /** True while nothing is heard from it: tried last. */
   readonly isSuspect?: boolean;
+  /** Round trip of the way to it in milliseconds; absent while unknown, and for this node. */
+  readonly rttMs?: number;
+  /** What the model is, whatever it is called: only equal ones continue each other's answers. */
+  readonly fingerprint?: string;
+  /** Context of one request in tokens. */
+  readonly contextTokens?: number;
 }
 
 /** Where requests can go. A snapshot for one decision: ask again for the next. */

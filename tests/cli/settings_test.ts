@@ -38,6 +38,7 @@ Deno.test("resolveSettings() fills in the documented defaults", () => {
     apiKeys: [],
     isEphemeral: false,
     joinTokens: [],
+    continuesAnswers: true,
     isClient: false,
     bindPort: 0,
     advertise: [],
@@ -153,4 +154,12 @@ Deno.test("resolveSettings() of a client serves nothing: not the file's model, a
 
 Deno.test("resolveSettings() refuses a peer port that no machine has", () => {
   assert.throws(() => settingsOf([], { config: { bindPort: -1 } }), /-1 as port of peer links/);
+});
+
+Deno.test("config.json may switch the continuing of answers off, and nothing but true or false does", () => {
+  assert.equal(settingsOf([], { config: { continueAnswers: false } }).continuesAnswers, false);
+  assert.throws(
+    () => parseConfig('{"continueAnswers":"no"}', "config.json"),
+    /"continueAnswers" must be true or false/,
+  );
 });

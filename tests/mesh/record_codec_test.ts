@@ -47,7 +47,8 @@ const record: fc.Arbitrary<NodeRecord> = fc.record({
       meta: fc.dictionary(name, fc.oneof(name, count), { maxKeys: 5 }).map((meta): JsonObject => ({
         ...meta,
       })),
-    }),
+      fingerprint: fc.stringMatching(/^[0-9a-f]{64}:[0-9]{1,12}$/),
+    }, { requiredKeys: ["id", "createdUnixS", "slots", "sizeBytes", "meta"] }),
     { maxLength: 4 },
   ),
   loading: fc.array(fc.record({ id: name, phase: name }), { maxLength: 4 }),
@@ -150,4 +151,21 @@ Deno.test("isFarAhead() allows a clock that is hours wrong, not one that is days
   assert.equal(isFarAhead(10 * hourMs, 0), false);
   assert.equal(isFarAhead(25 * hourMs, 0), true);
   assert.equal(isFarAhead(Number.MAX_SAFE_INTEGER, Date.UTC(2026, 0)), true);
+});
+
+Deno.test("decodeRecord() does without a fingerprint, and without one that it cannot read", () => {
+  const [written] = fc.sample(record, { numRuns: 1, seed: 1 });
+  assert.ok(written !== undefined);
+  const served = { id: "m", createdUnixS: 1, slots: 1, sizeBytes: 1, meta: {} };
+  for (const print of [undefined, "later:1", 7, `${"a".repeat(64)}:5`]) {
+    const payload = encodeRecord({ ...written, serving: [served] }, "a.b.c");
+    const [first] = payload["serving"] as readonly JsonObject[];
+    const changed = {
+      ...payload,
+      serving: [{ ...first, ...(print === undefined ? {} : { print }) }],
+    };
+    const read = decodeRecord(overTheWire(changed))?.record.serving[0];
+    const isGood = typeof print === "string" && print.startsWith("aaa");
+    assert.deepEqual(read, isGood ? { ...served, fingerprint: print } : served);
+  }
 });

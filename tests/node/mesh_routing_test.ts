@@ -118,3 +118,18 @@ Deno.test("MeshRouting lists what it has targets for, and nothing else", () => {
     }
   }));
 });
+
+Deno.test("MeshRouting tells of a target what the choice among several needs", () => {
+  const print = `${"a".repeat(64)}:9`;
+  const serving = [record("m", { fingerprint: print, meta: { n_ctx: 512 } })];
+  const [one, two] = routing([
+    host("a", [], { serving, rttMs: 3 }),
+    host("b", [], { serving: [record("m", { meta: { n_ctx: "x" } })], rttMs: undefined }),
+  ]).targets("m");
+  assert.deepEqual([one?.fingerprint, one?.contextTokens, one?.rttMs], [print, 512, 3]);
+  assert.deepEqual([two?.fingerprint, two?.contextTokens, two?.rttMs], [
+    undefined,
+    undefined,
+    undefined,
+  ]);
+});

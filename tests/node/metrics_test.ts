@@ -180,3 +180,13 @@ Deno.test("NodeMetrics ends at zero open requests whatever order they end in", a
     assert.equal(await valueOf(metrics, "mesh_llm_requests_running"), 0);
   }));
 });
+
+Deno.test("NodeMetrics counts retries, continuations and spills by model", async () => {
+  const metrics = makeMetrics();
+  for (const kind of ["retried", "continued", "continued", "spilled"] as const) {
+    metrics.observe({ kind, requestId: "r", model: "m" });
+  }
+  const names = ["retries", "continuations", "spills"];
+  const counts = names.map((name) => valueOf(metrics, `mesh_llm_${name}_total{model="m"}`));
+  assert.deepEqual(await Promise.all(counts), [1, 2, 1]);
+});

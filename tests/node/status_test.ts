@@ -129,7 +129,12 @@ Deno.test("LocalRouting lists and routes a ready model only", () => {
     createdUnixS: 1_700_000_000,
     meta: { architecture: "llama", n_ctx: 2048, n_slots: 4, size: 0.5 * GIB },
   }]);
-  assert.deepEqual(ready.targets("tiny"), [{ nodeId: "node-a", upstream: UPSTREAM, slots: 4 }]);
+  assert.deepEqual(ready.targets("tiny"), [{
+    nodeId: "node-a",
+    upstream: UPSTREAM,
+    slots: 4,
+    contextTokens: 2048,
+  }]);
   assert.deepEqual(ready.targets("other"), []);
   assert.deepEqual(ready.loading(), []);
   for (const slot of [EMPTY_SLOT, { kind: "draining", model: MODEL }] satisfies SlotState[]) {

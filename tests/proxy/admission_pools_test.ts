@@ -132,3 +132,25 @@ Deno.test("no slot is lost or given twice, whoever comes and leaves", async () =
     { numRuns: 60 },
   );
 });
+
+Deno.test("admit() takes the preferred of two free pools, and the other when that is full", async () => {
+  const { desk } = setup();
+  const { signal } = new AbortController();
+  const enter = () => admit(desk, "m", { targets: [HERE, FAR], signal, preferred: "elsewhere" });
+  const pools: string[] = [];
+  for (let i = 0; i < 3; i += 1) pools.push((await enter()).pool);
+  assert.deepEqual(pools, ["elsewhere", "elsewhere", "here"]);
+});
+
+Deno.test("admit() lets the rest of an answer go first", async () => {
+  const { desk, enter } = setup();
+  const first = await enter([HERE]);
+  const order: string[] = [];
+  const late = enter([HERE]).then(({ ticket }) => (order.push("new"), ticket.release()));
+  const { signal } = new AbortController();
+  const rest = admit(desk, "m", { targets: [HERE], signal, isContinuation: true })
+    .then(({ ticket }) => (order.push("rest"), ticket.release()));
+  first.ticket.release();
+  await Promise.all([late, rest]);
+  assert.deepEqual(order, ["rest", "new"]);
+});

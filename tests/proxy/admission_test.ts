@@ -161,3 +161,28 @@ Deno.test("AdmissionMachine keeps its promises whatever happens", () => {
     { numRuns: 500 },
   );
 });
+
+Deno.test("AdmissionMachine lets the rest of an answer go before new requests, in a line of the same length", () => {
+  const one = machine(1);
+  for (const id of [1, 2, 3, 4]) arrive(one, id, id);
+  const rest = (id: number) => one.handle({ kind: "arrive", id, isContinuation: true }, id);
+  for (const id of [5, 6, 7]) assert.deepEqual(rest(id), []);
+  assert.equal(rest(8)[0]?.kind, "refuse");
+  assert.equal(one.waitingCount, 6);
+  const order: number[] = [];
+  for (let running = 1; one.runningCount > 0;) {
+    const [next] = one.handle({ kind: "leave", id: running }, 10);
+    if (next === undefined) break;
+    order.push(running = next.id);
+  }
+  assert.deepEqual(order, [5, 6, 7, 2, 3, 4]);
+});
+
+Deno.test("AdmissionMachine expires the rest of an answer too, and says when", () => {
+  const one = machine(1);
+  arrive(one, 1, 0);
+  one.handle({ kind: "arrive", id: 2, isContinuation: true }, 300);
+  arrive(one, 3, 200);
+  assert.equal(one.wakeAtMs, 1_200);
+  assert.deepEqual(one.handle({ kind: "tick" }, 1_300).map(({ id }) => id), [2, 3]);
+});

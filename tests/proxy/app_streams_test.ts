@@ -87,7 +87,7 @@ for (const path of ["/v1/messages", "/v1/responses"]) {
   });
 }
 
-Deno.test("a stream that is no event stream is broken off itself", async () => {
+Deno.test("an answer that is no event stream is not begun before it is complete", async () => {
   const door = new TestDoor();
   void door.engine.script({
     headers: { "content-type": "application/json" },
@@ -95,6 +95,24 @@ Deno.test("a stream that is no event stream is broken off itself", async () => {
     cut: "after the pieces",
   });
   const response = await door.post(CHAT, STREAM);
+  assert.equal(response.status, 502);
+  assert.match((await errorOf(response)).message, /broke off/);
+  void door.engine.script({
+    headers: { "content-type": "application/json" },
+    pieces: from('{"a":', "1}"),
+  });
+  assert.deepEqual(await (await door.post(CHAT, STREAM)).json(), { a: 1 });
+});
+
+Deno.test("a very large answer is passed on as it comes, and broken off with its source", async () => {
+  const door = new TestDoor();
+  void door.engine.script({
+    headers: { "content-type": "application/json" },
+    pieces: from(...Array(5).fill("x".repeat(1024 * 1024))),
+    cut: "after the pieces",
+  });
+  const response = await door.post(CHAT, STREAM);
+  assert.equal(response.status, 200);
   await assert.rejects(response.text());
   assert.equal(door.finished[0]?.outcome, "broken");
 });

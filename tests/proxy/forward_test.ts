@@ -7,6 +7,7 @@ import { DoorError } from "~/proxy/errors.ts";
 import type { Forwarded } from "~/proxy/far_refusal.ts";
 import { BusyCounts, forward } from "~/proxy/forward.ts";
 import { type Target, type Upstream, UpstreamError, type UpstreamRequest } from "~/proxy/ports.ts";
+import { Router } from "~/proxy/route.ts";
 
 const REQUEST: UpstreamRequest = {
   method: "POST",
@@ -17,6 +18,7 @@ const REQUEST: UpstreamRequest = {
 interface Setup {
   readonly table: TestTable;
   readonly busy: BusyCounts;
+  readonly router: Router;
   readonly test: TestCall;
   readonly run: () => Promise<Forwarded>;
 }
@@ -25,8 +27,9 @@ function setup(): Setup {
   const table = new TestTable();
   const busy = new BusyCounts();
   const test = new TestCall();
-  const options = { call: test.call, modelId: "m", table, busy };
-  return { table, busy, test, run: () => forward(REQUEST, options) };
+  const router = new Router({ next: () => 0 });
+  const options = { call: test.call, modelId: "m", table, busy, router };
+  return { table, busy, router, test, run: () => forward(REQUEST, options) };
 }
 
 function bytes(text: string): Uint8Array<ArrayBuffer> {
@@ -165,7 +168,9 @@ Deno.test("forward() prefers targets that are heard, have a slot, are in the poo
     };
   }
   for (const pool of ["elsewhere", "here"] as const) {
-    await failureOf(() => forward(REQUEST, { call: test.call, modelId: "m", table, busy, pool }));
+    const router = new Router({ next: () => 0 });
+    const options = { call: test.call, modelId: "m", table, busy, router, pool };
+    await failureOf(() => forward(REQUEST, options));
   }
   assert.deepEqual(order, ["idle", "half busy", "own", "own", "idle", "half busy"]);
 });
@@ -224,7 +229,7 @@ Deno.test("forward() names each cause when every node failed", async () => {
 });
 
 Deno.test("forward() waits for a slot before it tries a target of the other pool", async () => {
-  const { table, busy, test } = setup();
+  const { table, busy, router, test } = setup();
   const [far, own] = [new MemoryUpstream(), new MemoryUpstream()];
   table.serve("m", own);
   table.targetsOf.set("m", [
@@ -240,6 +245,7 @@ Deno.test("forward() waits for a slot before it tries a target of the other pool
     modelId: "m",
     table,
     busy,
+    router,
     pool: "elsewhere",
     onMove: ({ nodeId }) => {
       asked.resolve(nodeId);
@@ -253,7 +259,7 @@ Deno.test("forward() waits for a slot before it tries a target of the other pool
 });
 
 Deno.test("forward() says that the queue here is full when all others failed", async () => {
-  const { table, busy, test } = setup();
+  const { table, busy, router, test } = setup();
   table.targetsOf.set("m", [
     { nodeId: "far", upstream: nowhere, slots: 1, isRemote: true },
     { nodeId: "own", upstream: nowhere, slots: 1 },
@@ -264,9 +270,74 @@ Deno.test("forward() says that the queue here is full when all others failed", a
       modelId: "m",
       table,
       busy,
+      router,
       pool: "elsewhere",
       onMove: () => Promise.reject(new DoorError("queue_full", "full", { retryAfterS: 3 })),
     })
   );
   assert.deepEqual([error.code, error.facts.retryAfterS], ["queue_full", 3]);
+});
+
+Deno.test("forward() asks nobody else once too much has failed", async () => {
+  const { table, router, run } = setup();
+  table.serve("m", nowhere);
+  const second = new MemoryUpstream();
+  table.alsoServe("m", { nodeId: "b", upstream: second, slots: 1 });
+  while (router.mayRetry(0));
+  const { message } = await failureOf(run);
+  assert.match(message, /too much fails at once/);
+  assert.equal(second.seen.length, 0);
+});
+
+Deno.test("forward() tells of retries, and avoids the target that failed for the next request", async () => {
+  const { table, test, run } = setup();
+  const [bad, good] = [new MemoryUpstream(), new MemoryUpstream()];
+  table.serve("m", bad, { nodeId: "bad" });
+  table.alsoServe("m", { nodeId: "good", upstream: good, slots: 4 });
+  void bad.script({ cut: "before the head" });
+  for (let i = 0; i < 2; i += 1) {
+    void good.script({ whole: bytes("{}") });
+    assert.equal((await run()).target.nodeId, "good");
+  }
+  assert.equal(bad.seen.length, 1);
+  assert.deepEqual(test.events.filter(({ kind }) => kind === "retried").length, 1);
+});
+
+Deno.test("forward() has an engine's figures taken in when the answer is complete", async () => {
+  const { table, router, run, test } = setup();
+  const engine = new MemoryUpstream();
+  table.serve("m", engine, { nodeId: "a" });
+  void engine.script({ whole: bytes("{}") });
+  const { onComplete } = await run();
+  test.time.advance(500);
+  onComplete?.(bytes('"timings":{"prompt_n":100,"prompt_ms":100000,"predicted_n":9}'));
+  const target = { nodeId: "a", upstream: engine, slots: 1 };
+  const { order } = router.rank({ model: "m", bodyBytes: 4 }, [{ target, busyCount: 0 }], 0);
+  assert.ok((order[0]?.expectedMs ?? 0) >= 1_000);
+});
+
+Deno.test("forward() gives up a link in the middle only while the client has nothing yet", async () => {
+  const { table, run } = setup();
+  const asked: (() => boolean)[] = [];
+  const first = Promise.withResolvers<void>();
+  const upstream: Upstream = {
+    send: ({ givesUp }) => {
+      asked.push(givesUp ?? (() => false));
+      const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+        async pull(controller) {
+          await first.promise;
+          controller.enqueue(bytes("data: 1\n\n"));
+        },
+      }, { highWaterMark: 0 });
+      const headers = new Headers({ "content-type": "text/event-stream" });
+      return Promise.resolve({ status: 200, headers, body });
+    },
+  };
+  table.serve("m", upstream);
+  table.alsoServe("m", { nodeId: "b", upstream: nowhere, slots: 1 });
+  const running = run();
+  assert.equal(asked[0]?.(), true);
+  first.resolve();
+  await running;
+  assert.equal(asked[0]?.(), false);
 });

@@ -29,6 +29,7 @@ function ask(body = "{}"): Asked {
     sizeBytes: bytes.length,
     to: undefined,
     hops: 0,
+    isContinuation: false,
   }, bytes);
   // Tests look at it later.
   answer.catch(() => {});

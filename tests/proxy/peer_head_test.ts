@@ -38,6 +38,7 @@ const requestHeads = fc.record({
   sizeBytes: fc.maxSafeNat(),
   to: fc.option(fc.stringMatching(/^[A-Za-z0-9_-]{43}$/), { nil: undefined }),
   hops: fc.constantFrom<0 | 1>(0, 1),
+  isContinuation: fc.boolean(),
 });
 
 function plain(head: PeerRequestHead): unknown {
@@ -119,6 +120,7 @@ Deno.test("only what the engine needs is written, and only that is read", () => 
     sizeBytes: 0,
     to: undefined,
     hops: 0,
+    isContinuation: false,
   });
   assert.deepEqual(written["headers"], [["accept", "application/json"]]);
   const pairs = [...headers].map(([name, value]) => [name, value]);
@@ -178,9 +180,11 @@ Deno.test("an answer cannot put a page on the near origin, nor any header but a 
 });
 
 Deno.test("the words of a break are bounded and without control characters", () => {
-  const said = decodeBroken(viaJson(encodeBroken(`a\r\nb${"x".repeat(2_000)}`)));
-  assert.equal(said?.length, 500);
-  assert.ok(said?.startsWith("a  b"));
+  const said = decodeBroken(
+    viaJson(encodeBroken({ message: `a\r\nb${"x".repeat(2_000)}`, isCrash: true })),
+  );
+  assert.equal(said?.message.length, 500);
+  assert.ok(said?.message.startsWith("a  b"));
   assert.equal(decodeBroken({ t: "broken" }), undefined);
   assert.equal(decodeBroken({ t: "answer", message: "a" }), undefined);
 });

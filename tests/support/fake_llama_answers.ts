@@ -41,9 +41,12 @@ export interface DefaultAnswer {
   readonly value: unknown;
   readonly isStream: boolean;
   readonly tokens: number;
+  /** Number of the first word. */
+  readonly from: number;
 }
 
 interface RequestBody {
+  readonly messages?: unknown;
   readonly stream?: unknown;
   readonly "max_tokens"?: unknown;
   readonly content?: unknown;
@@ -58,8 +61,9 @@ export function defaultAnswer(path: string, body: Uint8Array, script: FakeScript
     });
   }
   const limit = typeof request.max_tokens === "number" ? request.max_tokens : Infinity;
-  const tokens = Math.min(script.chunks ?? 8, limit);
-  if (request.stream === true) return { status: 200, value: null, isStream: true, tokens };
+  const from = script.isNumbered === true ? wordsGiven(request.messages) : 0;
+  const tokens = Math.max(0, Math.min((script.chunks ?? 8) - from, limit));
+  if (request.stream === true) return { status: 200, value: null, isStream: true, tokens, from };
   return wholeAnswer(path, request, tokens);
 }
 
@@ -117,7 +121,19 @@ function wholeAnswer(path: string, request: RequestBody, tokens: number): Defaul
 }
 
 function whole(status: number, value: unknown): DefaultAnswer {
-  return { status, value, isStream: false, tokens: 0 };
+  return { status, value, isStream: false, tokens: 0, from: 0 };
+}
+
+/** A word that tells its place. */
+export function numberedWord(index: number): string {
+  return index === 0 ? "w0" : ` w${index}`;
+}
+
+/** How many words an assistant's last message holds. */
+function wordsGiven(messages: unknown): number {
+  const last = Array.isArray(messages) ? messages.at(-1) : undefined;
+  if (last?.role !== "assistant") return 0;
+  return String(last.content).split(" ").length;
 }
 
 /** The body as an object; undefined when it is not JSON. An empty body counts as an empty object. */

@@ -20,7 +20,7 @@
 import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import process from "node:process";
-import { defaultAnswer, fakeHelp } from "./fake_llama_answers.ts";
+import { defaultAnswer, fakeHelp, numberedWord } from "./fake_llama_answers.ts";
 
 /** What the server answers on one path. */
 export type FakeAnswer =
@@ -85,6 +85,8 @@ export interface FakeScript {
   readonly chunks?: number;
   /** Time between two events. @default {0} */
   readonly pauseMs?: number;
+  /** Words have numbers, and an assistant's last message, or a prompt, is gone on with. @default {false} */
+  readonly isNumbered?: boolean;
   /** Answers by path; of several the first goes first and the last stays. */
   readonly answers?: Readonly<Record<string, FakeAnswer | readonly FakeAnswer[]>>;
   /** Flags that the help names; a realistic list without this. */
@@ -322,9 +324,11 @@ class FakeServer {
   }
 
   async #playDefault({ path, body, response }: Exchange): Promise<void> {
-    const { status, value, isStream, tokens } = defaultAnswer(path, body, this.#script);
+    const { status, value, isStream, tokens, from } = defaultAnswer(path, body, this.#script);
     if (!isStream) return sendJson(response, status, value);
-    await stream({ kind: "stream", chunks: tokens, pauseMs: this.#script.pauseMs ?? 0 }, response);
+    const { pauseMs = 0, isNumbered = false } = this.#script;
+    const answer = { kind: "stream", chunks: tokens, pauseMs } as const;
+    await stream(answer, response, isNumbered ? from : undefined);
   }
 }
 
@@ -384,13 +388,17 @@ async function pause(ms: number, response: ServerResponse): Promise<void> {
 async function stream(
   answer: Extract<FakeAnswer, { kind: "stream" }>,
   response: ServerResponse,
+  firstNumber?: number,
 ): Promise<void> {
   response.writeHead(200, { "content-type": "text/event-stream" });
+  const wordAt = (index: number): string =>
+    firstNumber === undefined ? "word " : numberedWord(firstNumber + index);
   for (let index = 0; index < answer.chunks; index += 1) {
     if (answer.crashAfter === index) return crash();
     if (answer.cutAfter === index) return void response.socket?.destroy();
     if (answer.hangAfter === index) return;
-    const delta = index === 0 ? { role: "assistant", content: "word " } : { content: "word " };
+    const content = wordAt(index);
+    const delta = index === 0 ? { role: "assistant", content } : { content };
     const event = { object: "chat.completion.chunk", choices: [{ index: 0, delta }] };
     const isWritten = response.write(`data: ${JSON.stringify(event)}\n\n`);
     if (!isWritten) await drained(response);

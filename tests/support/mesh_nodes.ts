@@ -67,6 +67,11 @@ export class MeshTestNode implements AsyncDisposable {
     }
   }
 
+  /** True once its process has ended. */
+  get hasEnded(): boolean {
+    return this.node.hasEnded;
+  }
+
   /** The scripted engine. */
   get fake(): FakeNode {
     return this.#fake;

@@ -64,6 +64,11 @@ export class NodeProcess implements AsyncDisposable {
     return new NodeProcess(command.spawn(), homeDir, options.homeDir === undefined);
   }
 
+  /** True once its process has ended. */
+  get hasEnded(): boolean {
+    return this.#isOver;
+  }
+
   /** Everything printed on stdout so far. */
   get stdout(): string {
     return this.#stdout;

@@ -55,6 +55,7 @@ export class SocketDoor implements AsyncDisposable {
     const events: RequestEvent[] = [];
     const waiting: Waiting[] = [];
     const app = createOpenAiApp({
+      rng: { next: () => 0 },
       nodeId: "node-here",
       table,
       localTable: table,

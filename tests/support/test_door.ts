@@ -45,6 +45,7 @@ export interface TestDoorOptions {
   /** Serve no model at all to begin with. */
   readonly isEmpty?: boolean;
   readonly slots?: number;
+  readonly continuesAnswers?: boolean;
 }
 
 /** A door, what is behind it, and what it told. */
@@ -94,6 +95,10 @@ function appOptions(door: TestDoor, options: TestDoorOptions): OpenAiAppOptions 
     keys: options.keys === undefined ? undefined : new KeyRing(options.keys),
     clock: door.time,
     timers: door.time,
+    rng: { next: () => 0 },
+    ...(options.continuesAnswers === undefined
+      ? {}
+      : { continuesAnswers: options.continuesAnswers }),
     newRequestId: () => `made-${++lastId}`,
     observe: (event) => door.events.push(event),
     metrics: () => Promise.resolve({ contentType: "text/plain; version=0.0.4", text: "a 1\n" }),

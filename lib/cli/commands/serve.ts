@@ -188,14 +188,17 @@ function announceReady({ node }: ComposedNode, announce: Run["announce"]): void 
 }
 
 /**
- * No new requests, running ones get their time, then the engine ends. A second signal cuts what still
- * runs, so that nothing is left to wait for.
+ * The others hear first that nothing is served here any more; then new requests are turned away, running ones get
+ * their time, and the engine ends: what still runs for other nodes is continued elsewhere by them. A second signal
+ * cuts what still runs, so that nothing is left to wait for.
  */
 async function end(
   { composed, doors, stop }: Pick<Run, "composed" | "doors" | "stop">,
 ): Promise<void> {
+  const closing = composed.local.close(DRAIN_MS);
+  await composed.mesh.speak();
   composed.peers.stop();
-  const graceful = Promise.all([composed.local.close(DRAIN_MS), doors.close(DRAIN_MS)]);
+  const graceful = Promise.all([closing, doors.close(DRAIN_MS)]);
   await Promise.race([graceful, stop.second]);
   if (stop.isUrgent) await doors.close(0);
   await graceful;

@@ -75,7 +75,8 @@ export class LocalModelSource implements ModelSource {
       ...(hfToken === undefined ? {} : { hfToken }),
     });
     const facts = await readGgufFacts(path, fetching.signal);
-    return { id, path, sizeBytes: facts.fileBytes, facts };
+    const { headerSha256, fileBytes } = facts.fingerprint;
+    return { id, path, sizeBytes: fileBytes, fingerprint: `${headerSha256}:${fileBytes}`, facts };
   }
 
   #chosen(model: ResolvedModel): ChosenModel {

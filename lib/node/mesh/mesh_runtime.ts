@@ -167,6 +167,11 @@ export class MeshRuntime {
     this.#current?.life.voice.changed();
   }
 
+  /** Tells it now, without gathering more; resolves when it was handed on. Never rejects. */
+  speak(): Promise<void> {
+    return this.#current?.life.voice.speak() ?? Promise.resolve();
+  }
+
   /** Leaves, saves and closes the socket. */
   close(): Promise<void> {
     return this.#closed ??= this.#close();

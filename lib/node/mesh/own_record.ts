@@ -57,12 +57,13 @@ export function contentOf(facts: OwnFacts): RecordContent {
 
 function servedOf(slot: SlotState): readonly ServedRecord[] {
   if (slot.kind !== "ready") return [];
-  const { id, slots, sizeBytes, contextTokens, meta } = slot.model;
+  const { id, slots, sizeBytes, contextTokens, meta, fingerprint } = slot.model;
   return [{
     id,
     createdUnixS: slot.sinceUnixS,
     slots,
     sizeBytes,
+    ...(fingerprint === undefined ? {} : { fingerprint }),
     meta: { ...meta, n_ctx: contextTokens, n_slots: slots, size: sizeBytes },
   }];
 }

@@ -235,14 +235,17 @@ function headersOf(head: ResponseHead): Headers {
 }
 
 function unanswered(cause: unknown): UpstreamError {
-  return new UpstreamError(`The engine gave no answer: ${messageOf(cause)}`, false, { cause });
+  return new UpstreamError(`The engine gave no answer: ${messageOf(cause)}`, false, {
+    cause,
+    isCrash: true,
+  });
 }
 
 function brokenOff(cause: unknown): UpstreamError {
   return new UpstreamError(
     `The engine closed the connection in the middle of its answer (${messageOf(cause)})`,
     false,
-    { cause },
+    { cause, isCrash: true },
   );
 }
 
