@@ -149,7 +149,8 @@ export class MeshNode implements ManagedNode {
   onMember(event: MemberEvent, node: NodeId): void {
     // For the person at the terminal, who gave somebody a token or waits for a computer to come back.
     if (event === "joined") log.info("Node {node} is here", { node: shortId(node) });
-    if (event === "left") log.info("Node {node} is gone", { node: shortId(node) });
+    if (event === "left") log.info("Node {node} has left", { node: shortId(node) });
+    if (event === "gone") log.info("Nothing is heard of node {node}", { node: shortId(node) });
     this.#parts.hub.publish({ kind: "peer", data: { id: node, event } });
     this.onMeshChanged();
   }
