@@ -349,7 +349,9 @@ class OpenAiDoor {
     try {
       const body = await reading.whole;
       call.onBody({ sizeBytes: body.length, budgetedBytes: reading.budgetedBytes });
-      return { body, scan: scanner.finish(), beginning: beginningOf(body, scanner.beginning) };
+      let known: Beginning | undefined;
+      const beginning = (): Beginning => known ??= beginningOf(body, scanner.beginning);
+      return { body, scan: scanner.finish(), beginning };
     } catch (error) {
       call.onBody({ sizeBytes: 0, budgetedBytes: reading.budgetedBytes });
       throw error;
@@ -394,7 +396,7 @@ class OpenAiDoor {
 interface ReadRequest {
   readonly body: Uint8Array<ArrayBuffer>;
   readonly scan: ScanResult;
-  readonly beginning: Beginning;
+  readonly beginning: () => Beginning;
 }
 
 /** The answer with somebody who goes on with it, if it is a stream that may break off. */

@@ -308,6 +308,9 @@ Deno.test("forward() has an engine's figures taken in when the answer is complet
   const engine = new MemoryUpstream();
   table.serve("m", engine, { nodeId: "a" });
   void engine.script({ whole: bytes("{}") });
+  assert.equal((await run()).onComplete, undefined, "where there is no choice, nothing is learned");
+  table.alsoServe("m", { nodeId: "b", upstream: nowhere, slots: 1, isSuspect: true });
+  void engine.script({ whole: bytes("{}") });
   const { onComplete } = await run();
   test.time.advance(500);
   onComplete?.(bytes('"timings":{"prompt_n":100,"prompt_ms":100000,"predicted_n":9}'));
