@@ -6,7 +6,8 @@
  * cannot add headers to its navigation or its event source. Writes need the management token as a
  * bearer, which no browser sends by itself, so that no page can make one write.
  *
- * The invite token is shown on loopback only to programs, never to a page or through a proxy.
+ * The invite token is shown on loopback only to programs, never to a page or through a proxy; on a door that is
+ * open beyond loopback only with the management token, since anybody who reaches it can write "localhost" as Host.
  *
  * @module
  */
@@ -59,7 +60,8 @@ export function admitCaller(headers: Headers, rules: AccessRules): Caller {
   if (rules.policy.hosts === "any" && !isManager && !isKeyHolder(headers, rules.apiKeys)) {
     throw keyNeeded();
   }
-  return { isManager, maySeeToken: isManager || isDirectProgram(headers) };
+  const isOnLoopback = rules.policy.hosts === "loopback";
+  return { isManager, maySeeToken: isManager || (isOnLoopback && isDirectProgram(headers)) };
 }
 
 /**

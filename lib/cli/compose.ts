@@ -99,7 +99,7 @@ export async function composeNode(options: ComposeOptions): Promise<ComposedNode
   const election = made.election = composeElection(settings, { ...parts, mesh, disk });
   const node = made.node = composeMeshNode(options, { ...parts, mesh, disk, election });
   const openai = openAiApp(node, settings, (id) => election.demanded(id));
-  const peers = made.peers = composePeerDoor(mesh, openai);
+  const peers = made.peers = composePeerDoor(mesh, openai, local);
   if (!settings.isClient) void disk.refresh();
   local.subscribe(({ kind }) => void (kind === "ready" && disk.refresh()));
   return { node, local, settings, mesh: mesh.runtime, election, openai, peers };
@@ -205,7 +205,11 @@ function composeMeshNode(
 }
 
 /** The door for requests that come over links. */
-function composePeerDoor({ nodeId, runtime }: ComposedMesh, openai: OpenAiApp): PeerDoor {
+function composePeerDoor(
+  { nodeId, runtime }: ComposedMesh,
+  openai: OpenAiApp,
+  local: LocalModel,
+): PeerDoor {
   return new PeerDoor({
     nodeId,
     fetch: (request, env) => openai.fetch(request, env),
@@ -217,6 +221,7 @@ function composePeerDoor({ nodeId, runtime }: ComposedMesh, openai: OpenAiApp): 
       });
       runtime.life?.session.table.drop(peer, "protocol");
     },
+    isDraining: () => local.state.kind === "draining",
     timers: systemTimers,
   });
 }

@@ -43,7 +43,7 @@ const MODEL_FLAGS = object({
   models: multiple(
     option("--model", NAME, {
       description:
-        message`Model to serve here: a path, a catalogue name, org/repo/file.gguf or a Hugging Face URL; the others given are asked of the mesh`,
+        message`Model to serve here: a path, a catalogue name, org/repo/file.gguf or a Hugging Face URL (a second one, asked of the mesh, is not in this version yet)`,
     }),
   ),
   ctxSize: optional(
@@ -67,6 +67,9 @@ const MODEL_FLAGS = object({
   binDir: optional(
     option("--bin-dir", DIR, { description: message`Folder with llama.cpp binaries of your own` }),
   ),
+});
+
+const DRAFT_FLAGS = object({
   draft: optional(
     option("--draft", string({ metavar: "PATH" }), {
       description: message`Draft model for speculative decoding`,
@@ -154,6 +157,7 @@ export const serveFlags = merge(
   group("Model and engine", MODEL_FLAGS),
   group("Doors", DOOR_FLAGS),
   group("Mesh", MESH_FLAGS),
+  group("Speculative decoding (not in this version yet)", DRAFT_FLAGS),
   group("Split (not in this version yet)", SPLIT_FLAGS),
   group("Public listing (not in this version yet)", LISTING_FLAGS),
   commonFlags,
@@ -167,6 +171,7 @@ export type ServeFlags =
   & typeof MODEL_FLAGS["$valueType"][number]
   & typeof DOOR_FLAGS["$valueType"][number]
   & typeof MESH_FLAGS["$valueType"][number]
+  & typeof DRAFT_FLAGS["$valueType"][number]
   & typeof SPLIT_FLAGS["$valueType"][number]
   & typeof LISTING_FLAGS["$valueType"][number];
 

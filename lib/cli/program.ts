@@ -58,7 +58,9 @@ const modelCommands = or(
       object({
         action: constant("download"),
         model: MODEL,
-        draft: option("--draft", { description: message`Its draft model too` }),
+        draft: option("--draft", {
+          description: message`Its draft model too (not in this version yet)`,
+        }),
       }),
       commonFlags,
     ),
@@ -160,7 +162,7 @@ const meshCommands = or(
       }),
       commonFlags,
     ),
-    { brief: message`Find public meshes` },
+    { brief: message`Find public meshes (not in this version yet)` },
   ),
 );
 

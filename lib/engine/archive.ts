@@ -83,15 +83,16 @@ function tidyPath(path: string): string {
 
 /** Checks that a link points to a neighbour or to something below the root. */
 function safeTarget(path: string, target: string): string {
+  if (target === "" || target.startsWith("/")) throw leavingLink(path, target);
   const resolved: string[] = path.split("/").slice(0, -1);
   for (const part of target.split("/")) {
     if (part === "..") {
       if (resolved.pop() === undefined) throw leavingLink(path, target);
-    } else if (part !== ".") {
+    } else if (part !== "." && part !== "") {
+      // Slashes in a row are one: "a////../../.." would count as below the root otherwise.
       resolved.push(part);
     }
   }
-  // An absolute target begins with an empty part.
   if (!isSafePath(resolved.join("/"))) throw leavingLink(path, target);
   return target;
 }

@@ -85,7 +85,7 @@ async function askRemote(
   options: FindEngineInOptions,
 ): Promise<EngineInstall | undefined> {
   if (!options.allowDownload) {
-    search.note(sources.remote, "not asked, as downloads are switched off");
+    search.note(sources.remote, "not asked; a start and mesh-llm engine install fetch from there");
     return undefined;
   }
   return await options.exclusively(async () => {

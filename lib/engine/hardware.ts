@@ -210,6 +210,6 @@ function chooseDevices(
   if (found.length > 0) return found;
   const names = devices.map(({ name }) => name).join(", ") || "none";
   throw new UserError(
-    `Cannot use device "${wanted}": llama.cpp has ${names} here (and "none", for the processor)`,
+    `Cannot use device "${wanted}": llama.cpp has ${names} here; --device none means the processor`,
   );
 }

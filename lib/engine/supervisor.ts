@@ -413,5 +413,5 @@ function describeExit(exit: ProcessExit, wasReady: boolean): string {
   const when = wasReady ? "while it served" : "before it was ready";
   if (exit.signal === undefined) return `llama-server ended ${when}, exit status ${exit.code}`;
   const hint = exit.signal === "SIGKILL" ? ", perhaps for want of memory" : "";
-  return `llama-server was killed ${when} by ${exit.signal}${hint}`;
+  return `llama-server was killed by ${exit.signal} ${when}${hint}`;
 }

@@ -98,7 +98,9 @@ export class ClientDials {
   #candidates(isConnected: boolean, nowMs: number): readonly Candidate[] {
     const found: Candidate[] = [];
     for (const [node, { signed: { record } }] of this.#state.store.entries()) {
-      if (record.isLeaving || node === this.#state.self) continue;
+      if (node === this.#state.self) continue;
+      // Who said goodbye may be back; to one that is alone nobody else can tell so.
+      if (record.isLeaving && isConnected) continue;
       if (this.#state.needsNoDial(node)) continue;
       if (record.dialable === "no" || record.addresses.length === 0) continue;
       found.push(this.#candidate({ ...record, peer: node }, isConnected, nowMs));
@@ -126,7 +128,7 @@ export class ClientDials {
   tidy(nowMs: number): void {
     this.#book.tidy((peer) => {
       const isSeed = this.seeds.some(({ nodeId }) => nodeId === peer);
-      return isSeed || this.#state.store.present(peer) !== undefined;
+      return isSeed || this.#state.store.get(peer) !== undefined;
     }, nowMs);
   }
 }

@@ -95,7 +95,9 @@ export class MemberDials {
   *#candidates(nowMs: number): Iterable<Candidate> {
     const { self, store } = this.#state;
     for (const [node, { signed: { record }, absentSinceMs, isMet }] of store.entries()) {
-      if (node === self || record.isLeaving || this.#state.needsNoDial(node)) continue;
+      if (node === self || this.#state.needsNoDial(node)) continue;
+      // Who said goodbye may be back; to one that is alone nobody else can tell so.
+      if (record.isLeaving && this.#state.isConnected) continue;
       const isAbsent = absentSinceMs !== undefined;
       // On the same local network even those can be dialled whom nobody else reaches.
       const isHard = record.dialable === "no";
@@ -180,7 +182,7 @@ export class MemberDials {
     const { store } = this.#state;
     this.#book.tidy((peer) => {
       const isSeed = this.seeds.some(({ nodeId }) => nodeId === peer);
-      return isSeed || store.present(peer) !== undefined;
+      return isSeed || store.get(peer) !== undefined;
     }, nowMs);
     for (const peer of [...this.#askedMs.keys()]) {
       const neighbour = this.#state.neighbours.get(peer);

@@ -155,7 +155,11 @@ function readUnverified<K extends PaperKind>(
 function faulty(kind: PaperKind, fault: PaperFault): Refusal {
   switch (fault) {
     case "malformed":
-      return refused(kind, "is malformed");
+      return refused(
+        kind,
+        // Others come from programs, this one through the hands of people.
+        kind === "mesh-llm-invite" ? "is malformed, perhaps not copied whole" : "is malformed",
+      );
     case "version":
       return refusal(
         "version",

@@ -18,7 +18,7 @@ import type {
 } from "~/api/ports.ts";
 import type { CancelTimer, Clock, Timers } from "~/base/clock.ts";
 import { UserError } from "~/base/errors.ts";
-import type { NodeId } from "~/mesh/ids.ts";
+import { type NodeId, shortId } from "~/mesh/ids.ts";
 import type { MemberEvent } from "~/mesh/membership_ports.ts";
 import type { RequestEvent } from "~/proxy/events.ts";
 import { plainName } from "~/proxy/models.ts";
@@ -175,6 +175,10 @@ export class MeshNode implements ManagedNode {
 
   /** Takes in what happened to another member. */
   onMember(event: MemberEvent, node: NodeId): void {
+    // For the person at the terminal, who gave somebody a token or waits for a computer to come back.
+    if (event === "joined") log.info("Node {node} is here", { node: shortId(node) });
+    if (event === "left") log.info("Node {node} has left", { node: shortId(node) });
+    if (event === "gone") log.info("Nothing is heard of node {node}", { node: shortId(node) });
     this.#parts.hub.publish({ kind: "peer", data: { id: node, event } });
     this.onMeshChanged();
   }
@@ -293,13 +297,7 @@ export class MeshNode implements ManagedNode {
   }
 }
 
-/** Logs what happens to the model, for the person at the terminal. */
+/** Logs why the model is served no more; its engine tells of restarts itself. */
 export function logSlot(state: SlotState): void {
-  if (state.kind === "restarting") {
-    log.warn("{model} is being restarted: {reason}", {
-      model: state.model.id,
-      reason: state.reason,
-    });
-  }
   if (state.kind === "failed") log.error("{reason}", { reason: state.reason });
 }

@@ -29,7 +29,7 @@ import type { AdmissionLimits } from "./admission.ts";
 import { AdmissionDesk } from "./admission_desk.ts";
 import { admit, type Admitted, poolOf } from "./admission_pools.ts";
 import { answerOf, failureResponse } from "./answer.ts";
-import { BODY_LIMITS, type BodyLimits, ByteBudget, readBody } from "./body.ts";
+import { BODY_LIMITS, type BodyLimits, type ByteBudget, readBody, SharedBudget } from "./body.ts";
 import { Call, type PatienceLimits } from "./call.ts";
 import { Continuation } from "./continuation.ts";
 import { streamKindOf } from "./continue_request.ts";
@@ -140,14 +140,14 @@ class OpenAiDoor {
   readonly #options: OpenAiAppOptions;
   readonly #limits: ProxyLimits;
   readonly #desk: AdmissionDesk;
-  readonly #budget: ByteBudget;
+  readonly #budget: SharedBudget;
   readonly #busy = new BusyCounts();
   readonly #router: Router;
 
   constructor(options: OpenAiAppOptions) {
     this.#options = options;
     this.#limits = { ...PROXY_LIMITS, ...options.limits };
-    this.#budget = new ByteBudget(this.#limits.bodiesBytesMax);
+    this.#budget = new SharedBudget(this.#limits.bodiesBytesMax);
     const { clock, timers } = options;
     this.#router = new Router(options.rng);
     this.#desk = new AdmissionDesk({ clock, timers, limits: this.#limits.admission });
@@ -252,6 +252,8 @@ class OpenAiDoor {
   /** A request for a model. */
   async ask(c: Ctx): Promise<Response> {
     const { clock, timers, observe } = this.#options;
+    const peer = c.env?.peer;
+    const budget = this.#budget.of(peer?.nodeId);
     const call = new Call({
       requestId: c.get("requestId"),
       endpoint: c.req.path,
@@ -260,23 +262,26 @@ class OpenAiDoor {
       clock,
       timers,
       patience: this.#limits.patience,
-      budget: this.#budget,
+      budget,
       observe,
       isForPeer: c.env?.peer !== undefined,
     });
     this.#router.handle({ kind: "received" }, clock.nowMs());
     try {
-      return answerOf(await this.#forward(c, call), call);
+      return answerOf(await this.#forward(c, { call, budget }), call);
     } catch (error) {
       return failureResponse(error, call);
     }
   }
 
   /** Resolves when the answer of some target has begun. */
-  async #forward(c: Ctx, call: Call): Promise<Forwarded> {
+  async #forward(
+    c: Ctx,
+    { call, budget }: { readonly call: Call; readonly budget: ByteBudget },
+  ): Promise<Forwarded> {
     const peer = c.env?.peer;
     const table = peer === undefined ? this.#options.table : this.#options.localTable;
-    const { body, scan, beginning } = await this.#readBody(c, call);
+    const { body, scan, beginning } = await this.#readBody(c, { call, budget });
     const model = modelOf(scan, table, {
       settled: peer?.model,
       asked: peer === undefined ? this.#options.demanded : undefined,
@@ -284,8 +289,8 @@ class OpenAiDoor {
     call.onModel(model.id);
     const parts = { call, modelId: model.id, table, busy: this.#busy, router: this.#router };
     const request = upstreamRequest(c, body, model.id);
-    const [best] = rankTargets(request, { ...parts, beginning });
-    const targets = table.targets(model.id);
+    const targets = rankTargets(request, { ...parts, beginning });
+    const [best] = targets;
     const { pool, ticket } = await admit(this.#desk, model.id, {
       targets,
       signal: call.signal,
@@ -335,13 +340,13 @@ class OpenAiDoor {
 
   async #readBody(
     c: Ctx,
-    call: Call,
+    { call, budget }: { readonly call: Call; readonly budget: ByteBudget },
   ): Promise<ReadRequest> {
     const { clock, timers } = this.#options;
     const scanner = new JsonScanner();
     const reading = readBody(c.env?.body ?? bodyOfRequest(c.req.raw), {
       limits: this.#limits.body,
-      budget: this.#budget,
+      budget,
       clock,
       timers,
       inspect: (bytes) => scanner.push(bytes),
@@ -349,7 +354,9 @@ class OpenAiDoor {
     try {
       const body = await reading.whole;
       call.onBody({ sizeBytes: body.length, budgetedBytes: reading.budgetedBytes });
-      return { body, scan: scanner.finish(), beginning: beginningOf(body, scanner.beginning) };
+      let known: Beginning | undefined;
+      const beginning = (): Beginning => known ??= beginningOf(body, scanner.beginning);
+      return { body, scan: scanner.finish(), beginning };
     } catch (error) {
       call.onBody({ sizeBytes: 0, budgetedBytes: reading.budgetedBytes });
       throw error;
@@ -394,7 +401,7 @@ class OpenAiDoor {
 interface ReadRequest {
   readonly body: Uint8Array<ArrayBuffer>;
   readonly scan: ScanResult;
-  readonly beginning: Beginning;
+  readonly beginning: () => Beginning;
 }
 
 /** The answer with somebody who goes on with it, if it is a stream that may break off. */

@@ -1,6 +1,7 @@
 /** Reads a request's body within bounds of size, time and memory. */
 import type { CancelTimer, Clock, Timers } from "../base/clock.ts";
 import type { BodySink, IncomingBody } from "../base/http_door.ts";
+import { LruMap } from "../base/lru.ts";
 import { formatBytes } from "../base/units.ts";
 import { DoorError } from "./errors.ts";
 
@@ -30,10 +31,13 @@ export const BODY_LIMITS: BodyLimits = {
 /** Bytes that all bodies together may hold: each stays in memory until its answer is complete. */
 export class ByteBudget {
   readonly #maxBytes: number;
+  readonly #whole: ByteBudget | undefined;
   #takenBytes = 0;
 
-  constructor(maxBytes: number) {
+  /** @param whole the budget of which this one is a share, if any */
+  constructor(maxBytes: number, whole?: ByteBudget) {
     this.#maxBytes = maxBytes;
+    this.#whole = whole;
   }
 
   get takenBytes(): number {
@@ -42,13 +46,46 @@ export class ByteBudget {
 
   /** False, and nothing taken, when there is not that much left. */
   take(bytes: number): boolean {
-    if (this.#takenBytes + bytes > this.#maxBytes) return false;
+    if (this.#takenBytes + bytes > this.#maxBytes || this.#whole?.take(bytes) === false) {
+      return false;
+    }
     this.#takenBytes += bytes;
     return true;
   }
 
   give(bytes: number): void {
     this.#takenBytes -= bytes;
+    this.#whole?.give(bytes);
+  }
+}
+
+/** Shares of the budget of all bodies: for those of all peers together, and for those of one peer. */
+const PEERS_SHARE = 3 / 4;
+const PEER_SHARE = 1 / 2;
+/** More peers than can have a link. */
+const PEERS_MAX = 1024;
+
+/** The budget of all bodies, in shares: a peer that fills its own keeps nobody else out. */
+export class SharedBudget {
+  readonly #bytesMax: number;
+  readonly #whole: ByteBudget;
+  readonly #peers: ByteBudget;
+  readonly #ofPeer = new LruMap<string, ByteBudget>(PEERS_MAX);
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+    this.#whole = new ByteBudget(bytesMax);
+    this.#peers = new ByteBudget(bytesMax * PEERS_SHARE, this.#whole);
+  }
+
+  /** What bodies of a peer may hold, or those of clients here. */
+  of(peerId: string | undefined): ByteBudget {
+    if (peerId === undefined) return this.#whole;
+    const known = this.#ofPeer.get(peerId);
+    if (known !== undefined) return known;
+    const budget = new ByteBudget(this.#bytesMax * PEER_SHARE, this.#peers);
+    this.#ofPeer.set(peerId, budget);
+    return budget;
   }
 }
 

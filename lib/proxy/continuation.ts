@@ -85,7 +85,8 @@ export class Continuation implements ByteSource {
   mayGoOn(): boolean {
     const target = this.#target;
     if (target === undefined || this.#count >= CONTINUATIONS_MAX) return false;
-    if (!("kind" in this.#readRequest()) || "fault" in this.#record.read()) return false;
+    // All streams of a host are asked at once: to read now what each said would hold up everybody else.
+    if (!this.#record.isContinuable || !("kind" in this.#readRequest())) return false;
     return this.#candidates(target).some((other) =>
       other.upstream !== target.upstream && other.isSuspect !== true
     );
@@ -261,7 +262,8 @@ export class Continuation implements ByteSource {
       isThinking: restKind !== kind && soFar.reasoning !== "" && soFar.text === "",
       nodeId: target.nodeId,
     });
-    router.handle({ kind: "answered", nodeId: target.nodeId, model: this.#options.modelId }, 0);
+    const { nodeId } = target;
+    router.handle({ kind: "answered", nodeId, model: this.#options.modelId }, call.nowMs);
   }
 
   /** The rest of a chat as text: the template is applied by the engine that goes on. */

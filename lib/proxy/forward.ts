@@ -59,7 +59,8 @@ export interface ForwardOptions {
   readonly table: RoutingTable;
   readonly busy: BusyCounts;
   readonly router: Router;
-  readonly beginning?: Beginning | undefined;
+  /** How the request begins; asked for only where there is a choice. */
+  readonly beginning?: (() => Beginning) | undefined;
   /** Where the request has a slot. @default {"here"} */
   readonly pool?: Pool;
   /** Waits for a slot of a target in the other pool, before it is tried. */
@@ -83,6 +84,7 @@ export async function forward(
   const refusals: Forwarded[] = [];
   let fullHere: DoorError | undefined;
   const targets = rankTargets(request, options).slice(0, TRIES_MAX);
+  const hasChoice = targets.length > 1;
   for (const [i, target] of targets.entries()) {
     call.signal.throwIfAborted();
     if (i > 0) {
@@ -97,7 +99,7 @@ export async function forward(
       if (poolOf(target) !== pool) await options.onMove?.(target);
       pool = poolOf(target);
       const asked = i < targets.length - 1 ? { ...request, hasAlternative: true } : request;
-      const answer = await attempt(asked, target, options);
+      const answer = await attempt(asked, { target, hasChoice }, options);
       if (answer.error === undefined && answer.response.status < 400) return answer;
       const { response: { status }, error } = answer;
       if (isEngineLoading(status, error)) {
@@ -125,21 +127,30 @@ export async function forward(
 /** Sends the request to one target; resolves when its answer has begun, or it has said no. */
 async function attempt(
   request: UpstreamRequest,
-  target: Target,
-  { call, modelId, busy, router, beginning }: ForwardOptions,
+  { target, hasChoice }: { readonly target: Target; readonly hasChoice: boolean },
+  options: ForwardOptions,
 ): Promise<Forwarded> {
+  const { call, modelId, busy, router } = options;
   const { nodeId, upstream } = target;
   call.onSent(nodeId, busy.add(upstream));
   router.handle({ kind: "sent", nodeId }, call.nowMs);
-  const head = await upstream.send(request, call.signal);
+  let isBegun = false;
+  // Until it has begun for the client, the next target is better than a link of which nothing is heard.
+  const givesUp = (): boolean =>
+    isBegun ? request.givesUp?.() ?? false : request.hasAlternative ?? false;
+  const head = await upstream.send({ ...request, givesUp }, call.signal);
   if (head.status >= 400) {
     call.onHead();
     call.onWait();
     return { target, response: head, error: await readError(head) };
   }
   const response = await begun(head, call);
+  isBegun = true;
   call.onHead();
+  // Where one node alone serves a model, what is learned of it decides nothing and costs every request.
+  const beginning = hasChoice ? options.beginning?.() : undefined;
   router.handle({ kind: "answered", nodeId, model: modelId, beginning }, call.nowMs);
+  if (!hasChoice) return { target, response, error: undefined };
   const onComplete = (tail: Uint8Array): void => {
     // Whoever went on with it is measured.
     const work = call.work ?? { nodeId, sinceMs: call.nowMs };
@@ -156,6 +167,11 @@ export function noteFailure(
   of: { readonly call: Call; readonly router: Router; readonly nodeId: string },
 ): void {
   const { call, router, nodeId } = of;
+  log.debug("Node {nodeId} failed: {reason}; request {requestId}", {
+    nodeId,
+    reason: messageOf(error),
+    requestId: call.requestId,
+  });
   router.handle({ kind: "failed", nodeId }, call.nowMs);
   if (error instanceof UpstreamError && error.isCrash) call.crashCount += 1;
 }
@@ -169,7 +185,12 @@ export function rankTargets(
   const targets = table.targets(modelId);
   if (targets.length < 2) return targets;
   const { order, isSpilled } = router.rank(
-    { model: modelId, bodyBytes: request.body?.length ?? 0, beginning, pool },
+    {
+      model: modelId,
+      bodyBytes: request.body?.length ?? 0,
+      beginning: beginning?.(),
+      pool,
+    },
     targets.map((target) => ({ target, busyCount: busy.of(target.upstream) })),
     call.nowMs,
   );

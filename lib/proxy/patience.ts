@@ -1,8 +1,14 @@
 import { UpstreamError } from "./ports.ts";
 
 /**
- * How long an exchange is worth waiting for: until the caller aborts it, or the link is suspect and the caller
- * says that it is not worth it any more.
+ * Calls back each time a link becomes suspect, and again when it is silent: then its node counts as gone. At once when
+ * it is already. The returned function ends that.
+ */
+export type OnSuspect = (listener: (isSilent: boolean) => void) => () => void;
+
+/**
+ * How long an exchange is worth waiting for: until the caller aborts it, the link is suspect and the caller says that
+ * it is not worth it any more, or the link is silent.
  */
 export class Patience {
   readonly #signal: AbortSignal;
@@ -21,14 +27,11 @@ export class Patience {
     return this.#why;
   }
 
-  /** Ends it too when `subscribe` calls back, unless `isWorthless` says that it is still worth waiting. */
-  endOn(
-    subscribe: (listener: () => void) => () => void,
-    isWorthless: () => boolean = () => true,
-  ): void {
+  /** Ends it too when `subscribe` calls back, unless the link is not silent and `isWorthless` says no. */
+  endOn(subscribe: OnSuspect, isWorthless: () => boolean = () => true): void {
     this.#isWorthless = isWorthless;
-    const end = subscribe(() => {
-      if (this.#why !== undefined || !this.#isWorthless()) return;
+    const end = subscribe((isSilent) => {
+      if (this.#why !== undefined || (!isSilent && !this.#isWorthless())) return;
       this.#end(new UpstreamError("Nothing is heard from it on the link", false));
     });
     if (this.#why === undefined) this.#endSuspicion = end;

@@ -55,6 +55,8 @@ export interface PeerDoorOptions {
   readonly wayTo: (nodeId: string) => RelayWay | undefined;
   /** A peer broke the protocol; whoever owns its link may close it. The words are fit for logs. */
   readonly misused: (nodeId: string, what: string) => void;
+  /** Whether the engine here is ended on purpose: what breaks off then is no crash. @default {() => false} */
+  readonly isDraining?: () => boolean;
   readonly timers: Timers;
   readonly limits?: Partial<PeerLimits>;
 }
@@ -213,9 +215,9 @@ export class PeerDoor {
   }
 
   async #write(stream: PeerStream, response: Response, refusal?: string): Promise<void> {
-    const { timers } = this.#options;
+    const { timers, isDraining = () => false } = this.#options;
     const { stalledReaderMs } = this.#limits;
-    const isEnding = (): boolean => this.#isStopped;
+    const isEnding = (): boolean => this.#isStopped || isDraining();
     await writeAnswer(stream, { response, refusal, timers, stalledReaderMs, isEnding });
   }
 

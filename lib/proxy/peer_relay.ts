@@ -1,12 +1,12 @@
 /** Passes a request on between two nodes that have no link with each other: one hop, bytes unread. */
 import type { PeerStream } from "../mesh/link_ports.ts";
+import type { OnSuspect } from "./patience.ts";
 import { encodeRequestHead, type PeerRequestHead } from "./peer_head.ts";
 
 /** The way to a node that we are linked with. */
 export interface RelayWay {
   readonly openStream: () => Promise<PeerStream>;
-  /** As in `PeerUpstreamOptions`. */
-  readonly onSuspect: (listener: () => void) => () => void;
+  readonly onSuspect: OnSuspect;
 }
 
 /** The next node cannot be reached: nothing of the request has left us. */
@@ -17,8 +17,8 @@ export class RelayFailedError extends Error {
 /**
  * Pipes a request whose head was read from `from` to the node at the end of `way`, and the answer back,
  * each only as fast as it is taken. Resolves when both directions have ended; when one side gives up
- * or breaks, so does the other. A link that is suspect before any answer ends it too: the near end can
- * then try another node.
+ * or breaks, so does the other. A link that is suspect before any answer ends it too, and one that is silent at any
+ * time: the near end can then try another node.
  *
  * @throws {RelayFailedError} when no stream could be opened; `from` is still open then
  */
@@ -32,7 +32,10 @@ export async function relayPeerStream(
     from.cancel();
     to.cancel();
   };
-  const endSuspicion = way.onSuspect(giveUp);
+  let hasBegun = false;
+  const endSuspicion = way.onSuspect((isSilent) => {
+    if (isSilent || !hasBegun) giveUp();
+  });
   from.broken.addEventListener("abort", giveUp, { once: true });
   to.broken.addEventListener("abort", giveUp, { once: true });
   if (from.broken.aborted || to.broken.aborted) giveUp();
@@ -40,7 +43,7 @@ export async function relayPeerStream(
     await to.write({ kind: "head", head: encodeRequestHead({ ...head, hops: 0 }) });
     await Promise.all([
       pump(from, to, { mayHaveHeads: false }),
-      pump(to, from, { mayHaveHeads: true, onFirst: endSuspicion }),
+      pump(to, from, { mayHaveHeads: true, onFirst: () => hasBegun = true }),
     ]);
   } catch {
     giveUp();

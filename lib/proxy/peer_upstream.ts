@@ -1,7 +1,7 @@
 /** Carries requests to another node over a link, each on a stream of its own. */
 import { messageOf } from "../base/errors.ts";
 import type { PeerStream } from "../mesh/link_ports.ts";
-import { cancelled, Patience } from "./patience.ts";
+import { cancelled, type OnSuspect, Patience } from "./patience.ts";
 import { PeerExchange } from "./peer_exchange.ts";
 import {
   type Upstream,
@@ -18,13 +18,8 @@ export interface PeerUpstreamOptions {
   readonly isRelayed: boolean;
   /** Opens a stream of the link; may wait while the peer allows no more. */
   readonly openStream: () => Promise<PeerStream>;
-  /**
-   * Calls back each time the link becomes suspect, and at once when it is; the returned function ends
-   * that. A request without an answer is then given up, if somebody else may answer it.
-   */
-  readonly onSuspect: (listener: () => void) => () => void;
-  /** The same for a link of which nothing is heard for so long that its node counts as gone. */
-  readonly onSilent: (listener: () => void) => () => void;
+  /** A request is given up on a suspect link if somebody else may answer it or go on; on a silent one always. */
+  readonly onSuspect: OnSuspect;
 }
 
 /** One node, over one link. */
@@ -39,19 +34,8 @@ export class PeerUpstream implements Upstream {
     if (signal.aborted) throw cancelled(signal);
     const patience = new Patience(signal);
     const { hasAlternative = false, givesUp } = request;
-    const { onSuspect, onSilent } = this.#options;
-    let isSilent = false;
     // On the last target, to wait a moment for the link is better than to fail.
-    patience.endOn((listener) => {
-      const ends = [
-        onSuspect(listener),
-        onSilent(() => {
-          isSilent = true;
-          listener();
-        }),
-      ];
-      return () => ends.forEach((end) => end());
-    }, () => hasAlternative || isSilent);
+    patience.endOn(this.#options.onSuspect, () => hasAlternative);
     try {
       const stream = await this.#open(patience);
       const { nodeId, isRelayed } = this.#options;

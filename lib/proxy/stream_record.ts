@@ -58,6 +58,11 @@ export class StreamRecord {
     if (this.#rawBytes > RAW_BYTES_MAX) this.#digest();
   }
 
+  /** False once something was seen with which nobody can go on; looks at nothing anew. */
+  get isContinuable(): boolean {
+    return this.#fault === undefined;
+  }
+
   /** What was said, or why nobody can go on with it. */
   read(): SoFar | { readonly fault: string } {
     this.#digest();

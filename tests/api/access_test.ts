@@ -144,6 +144,9 @@ Deno.test("admitCaller() beyond loopback shows the invite token to the managemen
     admitCaller(headersOf({ host: "node.lan:3131", ...fields }), ANYWHERE).maySeeToken;
   assert.equal(see({ authorization: `Bearer ${API_KEY}` }), false);
   assert.equal(see({ authorization: basic(API_KEY) }), false);
+  // Regression: whoever has an API key, anywhere, could say that it is on this machine.
+  const here = { host: "localhost:3131" };
+  assert.equal(see({ ...here, authorization: `Bearer ${API_KEY}` }), false);
   assert.equal(see({ authorization: `Bearer ${TEST_TOKEN}` }), true);
 });
 

@@ -74,6 +74,15 @@ Deno.test("judgeEntry() refuses devices and pipes", () => {
   assert.throws(() => judgeEntry({ kind: "other", path: "dev/sda" }), ArchiveError);
 });
 
+Deno.test("judgeEntry() is not deceived by slashes in a row: links left the folder with them", () => {
+  for (const target of ["a//..", "a//../..", "a////../../..", "/a", "//a"]) {
+    const link = { kind: "symlink", path: "link", target } as const;
+    assert.throws(() => judgeEntry(link), ArchiveError, target);
+  }
+  const good = { kind: "symlink", path: "lib/link", target: "..//share//x" } as const;
+  assert.equal(judgeEntry(good).kind, "link");
+});
+
 Deno.test("judgeEntry() never gives anything that leaves the folder", () => {
   const kind = fc.constantFrom<ArchiveEntry["kind"]>("file", "folder", "symlink", "hardlink");
   fc.assert(fc.property(kind, hostilePath, hostilePath, (kind, path, target) => {

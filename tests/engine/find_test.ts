@@ -156,7 +156,7 @@ Deno.test("findEngineIn() lists every place with its reason when none has one", 
   assert.deepEqual(stage.failures, ["release: release is broken"]);
 });
 
-Deno.test("findEngineIn() says that downloads are switched off when that is why", async () => {
+Deno.test("findEngineIn() says what fetches when that is why it has none", async () => {
   const stage = new Stage();
   stage.allowDownload = false;
   const searching = stage.find({
@@ -164,7 +164,10 @@ Deno.test("findEngineIn() says that downloads are switched off when that is why"
     remote: [stage.place("release", "has")],
     fallback: [],
   });
-  await assert.rejects(searching, /release: not asked, as downloads are switched off/);
+  await assert.rejects(
+    searching,
+    /release: not asked; a start and mesh-llm engine install fetch from there/,
+  );
 });
 
 Deno.test("findEngineIn() stops when told to, and blames no place for it", async () => {

@@ -74,6 +74,27 @@ Deno.test("a client begins with the nodes of its invite", () => {
   assert.deepEqual(dialled(client.pass(2_100)), [1]);
 });
 
+Deno.test("regression: a client whose only gateway said goodbye finds it again when it comes back", () => {
+  const client = new TestMember(0, { role: "client" });
+  const seed = { nodeId: id(1), addresses: [addressOf(1)], leafHash: id(1) };
+  answer(client, client.give({ kind: "seeds", seeds: [seed] }));
+  client.records(1, recordOf(1));
+  client.records(1, recordOf(1, { incarnation: 1001, isLeaving: true }));
+  const effects = client.health(1, "closed");
+  assert.deepEqual(dialled([...effects, ...client.pass(2_100)]), [1]);
+  client.give({ kind: "dialed", peer: id(1), outcome: "failed" });
+  assert.deepEqual(dialled(client.pass(2_100)), [1], "it tries on");
+  client.meet(1, { incarnation: 1002, session: "session-new" });
+  assert.deepEqual(client.here, [1]);
+});
+
+Deno.test("a client with a gateway leaves those alone that said goodbye", () => {
+  const client = new TestMember(0, { role: "client" });
+  client.meet(1);
+  client.records(1, recordOf(2, { isLeaving: true }));
+  assert.deepEqual(dialled(client.pass(120_000)), []);
+});
+
 Deno.test("a client that loses its gateways dials those again that it put off, within two seconds", () => {
   const { client, first } = startedClient();
   const up = answer(client, first);

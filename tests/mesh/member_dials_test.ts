@@ -131,6 +131,17 @@ Deno.test("nodes of an invite are dialled until somebody is linked", () => {
   assert.deepEqual(dialled(member.pass(60_000)), []);
 });
 
+Deno.test("regression: who is alone dials those that said goodbye: they may be back and unable to dial", () => {
+  const member = new TestMember(0);
+  member.meet(1);
+  member.meet(2);
+  member.records(1, recordOf(1, { incarnation: 1001, isLeaving: true }));
+  const before = member.health(1, "closed");
+  assert.deepEqual(dialled([...before, ...member.pass(60_000)]), [], "2 would tell");
+  const effects = member.health(2, "closed");
+  assert.ok(dialled([...effects, ...member.pass(2_100)]).includes(1));
+});
+
 Deno.test("who leaves dials nobody any more", () => {
   const member = new TestMember(0);
   member.publish();

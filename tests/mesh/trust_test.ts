@@ -231,7 +231,7 @@ Deno.test("openInvite() says in one sentence each what is wrong with a token", a
   const newer = await mesh.meshKey.sign("mesh-llm-invite", { ...payload, v: 2 });
   const forged = await standInSigner(standInId("thief")).sign("mesh-llm-invite", payload);
   const cases: [string, string, RegExp, Parameters<typeof open>[1]?][] = [
-    ["hello", "invite", /^The invite token is malformed$/],
+    ["hello", "invite", /^The invite token is malformed, perhaps not copied whole$/],
     ["", "invite", /malformed/],
     [invite.jws.slice(0, -1), "invite", /not signed by its mesh, or was changed on the way/],
     ["x".repeat(5000), "invite", /malformed: it has 5000 characters, 2048 at most/],

@@ -323,3 +323,27 @@ Deno.test("the memory of bodies is given back however a request ends", async () 
   void door.engine.script({ whole: bytes("{}") });
   assert.equal((await door.post(CHAT, body)).status, 200);
 });
+
+Deno.test("a peer that fills the memory of bodies keeps out neither clients here nor all other peers", async () => {
+  const door = new TestDoor({ limits: { bodiesBytesMax: 400 } });
+  door.localTable.serve("tiny", door.engine, { slots: 100 });
+  const body = JSON.stringify({ model: "tiny", pad: "x".repeat(75) });
+  assert.equal(body.length, 100);
+  const headers = { host: "localhost" };
+  const askAs = async (nodeId?: string): Promise<Response> => {
+    const peer = nodeId === undefined ? undefined : { nodeId, model: undefined };
+    return await door.app.request(CHAT, { method: "POST", body, headers }, { peer });
+  };
+  const held = async (nodeId: string): Promise<void> => {
+    const seen = door.engine.script({ isSilent: true });
+    void askAs(nodeId);
+    await seen;
+  };
+  await held("greedy");
+  await held("greedy");
+  assert.equal((await askAs("greedy")).status, 429, "it has its half");
+  await held("other");
+  assert.equal((await askAs("other")).status, 429, "peers have three quarters");
+  void door.engine.script({ whole: bytes("{}") });
+  assert.equal((await askAs()).status, 200);
+});

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import { lastEvents, RestWriter, type RestWriterOptions } from "~/proxy/continue_answer.ts";
-import type { SoFar } from "~/proxy/stream_record.ts";
+import { type SoFar, StreamRecord } from "~/proxy/stream_record.ts";
 
 const HEAD = { id: "first", created: 1, model: "m", object: "chat.completion.chunk" };
 const SO_FAR: SoFar = {
@@ -100,4 +101,19 @@ Deno.test("lastEvents() ends an answer that has all its tokens, once", () => {
   assert.match(text(SO_FAR, "text"), /"finish_reason":"length","text":""/);
   assert.equal(text({ ...SO_FAR, finishReason: "stop" }), "data: [DONE]\n\n");
   assert.equal(text({ ...SO_FAR, finishReason: "stop", isDone: true }), "");
+});
+
+Deno.test("RestWriter and StreamRecord stand whatever a host may send", () => {
+  const event = fc.oneof(fc.json(), fc.string(), fc.constant("[DONE]"));
+  const line = fc.oneof(event.map((data) => `data: ${data}\n\n`), fc.string());
+  fc.assert(fc.property(fc.array(line), fc.boolean(), (lines, isThinking) => {
+    const bytes = new TextEncoder().encode(lines.join(""));
+    for (const restKind of ["chat", "text"] as const) {
+      const written = new RestWriter({ ...OPTIONS, restKind, isThinking }).push(bytes);
+      const record = new StreamRecord(restKind);
+      record.push(bytes);
+      record.push(written);
+      record.read();
+    }
+  }));
 });

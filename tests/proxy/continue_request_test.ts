@@ -161,3 +161,22 @@ Deno.test("only streams of chats and texts can be continued", () => {
     ["chat", "text", undefined, undefined],
   );
 });
+
+Deno.test("any request is either refused with a reason, or can be asked for the rest of its answer", () => {
+  const body = fc.record({
+    messages: fc.jsonValue({ maxDepth: 3 }),
+    prompt: fc.jsonValue({ maxDepth: 2 }),
+    "max_tokens": fc.jsonValue({ maxDepth: 1 }),
+    tools: fc.jsonValue({ maxDepth: 1 }),
+    "response_format": fc.jsonValue({ maxDepth: 1 }),
+  }, { requiredKeys: [] });
+  fc.assert(fc.property(body, fc.constantFrom("chat" as const, "text" as const), (asked, kind) => {
+    const request = continuableRequest(kind, bytes(asked));
+    if ("why" in request) return assert.notEqual(request.why, "");
+    const rest = restRequest(request, SO_FAR);
+    if ("body" in rest) JSON.stringify(rest.body);
+    rawRestRequest(request, { soFar: SO_FAR, prompt: "" });
+    templateRequest(request);
+    isUsedUp(request, SO_FAR);
+  }));
+});

@@ -308,10 +308,39 @@ Deno.test("forward() has an engine's figures taken in when the answer is complet
   const engine = new MemoryUpstream();
   table.serve("m", engine, { nodeId: "a" });
   void engine.script({ whole: bytes("{}") });
+  assert.equal((await run()).onComplete, undefined, "where there is no choice, nothing is learned");
+  table.alsoServe("m", { nodeId: "b", upstream: nowhere, slots: 1, isSuspect: true });
+  void engine.script({ whole: bytes("{}") });
   const { onComplete } = await run();
   test.time.advance(500);
   onComplete?.(bytes('"timings":{"prompt_n":100,"prompt_ms":100000,"predicted_n":9}'));
   const target = { nodeId: "a", upstream: engine, slots: 1 };
   const { order } = router.rank({ model: "m", bodyBytes: 4 }, [{ target, busyCount: 0 }], 0);
   assert.ok((order[0]?.expectedMs ?? 0) >= 1_000);
+});
+
+Deno.test("forward() gives up a link in the middle only while the client has nothing yet", async () => {
+  const { table, run } = setup();
+  const asked: (() => boolean)[] = [];
+  const first = Promise.withResolvers<void>();
+  const upstream: Upstream = {
+    send: ({ givesUp }) => {
+      asked.push(givesUp ?? (() => false));
+      const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+        async pull(controller) {
+          await first.promise;
+          controller.enqueue(bytes("data: 1\n\n"));
+        },
+      }, { highWaterMark: 0 });
+      const headers = new Headers({ "content-type": "text/event-stream" });
+      return Promise.resolve({ status: 200, headers, body });
+    },
+  };
+  table.serve("m", upstream);
+  table.alsoServe("m", { nodeId: "b", upstream: nowhere, slots: 1 });
+  const running = run();
+  assert.equal(asked[0]?.(), true);
+  first.resolve();
+  await running;
+  assert.equal(asked[0]?.(), false);
 });

@@ -1,19 +1,19 @@
 import assert from "node:assert/strict";
-import { Patience } from "~/proxy/patience.ts";
+import { type OnSuspect, Patience } from "~/proxy/patience.ts";
 import { UpstreamError } from "~/proxy/ports.ts";
 
 function suspicion(): {
-  readonly subscribe: (listener: () => void) => () => void;
-  readonly raise: () => void;
+  readonly subscribe: OnSuspect;
+  readonly raise: (isSilent?: boolean) => void;
   readonly count: () => number;
 } {
-  const listeners = new Set<() => void>();
+  const listeners = new Set<(isSilent: boolean) => void>();
   return {
     subscribe: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    raise: () => listeners.forEach((listener) => listener()),
+    raise: (isSilent = false) => listeners.forEach((listener) => listener(isSilent)),
     count: () => listeners.size,
   };
 }
@@ -51,7 +51,7 @@ Deno.test("Patience keeps no listener on a link that was suspect at once", () =>
   let ended = 0;
   const patience = new Patience(new AbortController().signal);
   patience.endOn((listener) => {
-    listener();
+    listener(false);
     return () => ended += 1;
   });
   assert.notEqual(patience.why, undefined);
@@ -81,5 +81,16 @@ Deno.test("Patience asks whether a suspect link is to be given up in the middle 
   assert.equal(patience.why, undefined, "nobody else could go on");
   isWorthless = true;
   one.raise();
+  assert.match(String(patience.why), /Nothing is heard/);
+});
+
+Deno.test("Patience ends on a silent link, whatever it is worth", () => {
+  const one = suspicion();
+  const patience = new Patience(new AbortController().signal);
+  patience.endOn(one.subscribe, () => false);
+  patience.onAnswer(() => false);
+  one.raise();
+  assert.equal(patience.why, undefined);
+  one.raise(true);
   assert.match(String(patience.why), /Nothing is heard/);
 });

@@ -28,12 +28,12 @@ const REQUEST: UpstreamRequest = {
 function setup(): {
   readonly near: MemoryPeerStream;
   readonly far: MemoryPeerStream;
-  readonly suspect: () => void;
+  readonly suspect: (isSilent?: boolean) => void;
   readonly done: Promise<void>;
 } {
   const [near, from] = MemoryPeerStream.pair();
   const [to, far] = MemoryPeerStream.pair();
-  let suspect: () => void = () => {};
+  let suspect: (isSilent: boolean) => void = () => {};
   const done = relayPeerStream(from, {
     openStream: () => Promise.resolve(to),
     onSuspect: (listener) => {
@@ -41,7 +41,7 @@ function setup(): {
       return () => suspect = () => {};
     },
   }, HEAD);
-  return { near, far, suspect: () => suspect(), done };
+  return { near, far, suspect: (isSilent = false) => suspect(isSilent), done };
 }
 
 Deno.test("a relay passes head, bytes and END on both ways, and counts the hop", async () => {
@@ -131,8 +131,9 @@ Deno.test("a relay gives up on a suspect link, but not once an answer has begun"
   await late.near.read();
   late.suspect();
   assert.equal(late.near.broken.aborted, false);
-  late.near.cancel();
+  late.suspect(true);
   await late.done;
+  assert.equal(late.near.broken.aborted, true, "its node counts as gone");
 });
 
 Deno.test("a relay that reaches nobody leaves the stream open, to say so", async () => {

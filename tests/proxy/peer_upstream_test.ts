@@ -42,7 +42,7 @@ Deno.test("PeerUpstream leaves a suspect link when another target may answer", a
   const upstream = new TestPeerUpstream(FAR, () => near);
   const sent = upstream.send({ ...REQUEST, hasAlternative: true }, never());
   await far.read();
-  upstream.suspect();
+  upstream.suspect(false);
   await assert.rejects(
     sent,
     (error) => error instanceof UpstreamError && !error.isConnectFailure,
@@ -56,7 +56,7 @@ Deno.test("PeerUpstream waits on a suspect link when nobody else can answer", as
   const upstream = new TestPeerUpstream(FAR, () => near);
   const sent = upstream.send(REQUEST, never());
   await far.read();
-  upstream.suspect();
+  upstream.suspect(false);
   await far.writeHead({ t: "answer", status: 200, headers: [["content-length", "2"]] });
   await far.writeText("ok");
   await far.end();
@@ -89,7 +89,7 @@ for (const how of ["suspect", "abort"] as const) {
   Deno.test(`PeerUpstream gives a stream back that is opened after the ${how}`, async () => {
     const opening = Promise.withResolvers<PeerStream>();
     const abort = new AbortController();
-    let suspect: () => void = () => {};
+    let suspect: (isSilent: boolean) => void = () => {};
     const upstream = new PeerUpstream({
       nodeId: FAR,
       isRelayed: false,
@@ -98,10 +98,9 @@ for (const how of ["suspect", "abort"] as const) {
         suspect = listener;
         return () => {};
       },
-      onSilent: () => () => {},
     });
     const sent = upstream.send({ ...REQUEST, hasAlternative: true }, abort.signal);
-    if (how === "suspect") suspect();
+    if (how === "suspect") suspect(false);
     else abort.abort(new Error("gone"));
     await assert.rejects(sent, UpstreamError);
     const [near] = MemoryPeerStream.pair();

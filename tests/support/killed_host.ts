@@ -10,6 +10,8 @@ export interface RoundOptions {
   readonly unstreamed: number;
   /** What dies. */
   readonly victim: "host" | "engine" | "host in order";
+  /** Between two words. @default {20} */
+  readonly pauseMs?: number;
 }
 
 /** What a round showed. */
@@ -49,7 +51,10 @@ export class KilledHosts implements AsyncDisposable {
   }
 
   /** Loads the mesh, kills in the middle, and waits for the end of all requests. */
-  async round({ streams, unstreamed, victim }: RoundOptions): Promise<RoundResult> {
+  async round(
+    { streams, unstreamed, victim, pauseMs = PAUSE_MS }: RoundOptions,
+  ): Promise<RoundResult> {
+    await Promise.all(this.#hosts.map(({ fake }) => fake.control({ pauseMs })));
     const seen = new Set<number>();
     const body = { stream: true, messages: [{ role: "user", content: "count" }] };
     const begun = Promise.withResolvers<void>();

@@ -69,7 +69,6 @@ function fixture(
       isRelayed: false,
       openStream: open,
       onSuspect: () => () => {},
-      onSilent: () => () => {},
     });
   return {
     upstream: over(openStream),

@@ -70,16 +70,10 @@ export class FarNode {
 
 /** A {@link PeerUpstream} whose link tests can disturb. */
 export class TestPeerUpstream extends PeerUpstream {
-  readonly #suspect: Set<() => void>;
-  readonly #silent: Set<() => void>;
+  readonly #listeners: Set<(isSilent: boolean) => void>;
 
   constructor(nodeId: string, open: (() => MemoryPeerStream) | undefined, isRelayed = false) {
-    const suspect = new Set<() => void>();
-    const silent = new Set<() => void>();
-    const listenTo = (listeners: Set<() => void>) => (listener: () => void) => {
-      listeners.add(listener);
-      return () => void listeners.delete(listener);
-    };
+    const listeners = new Set<(isSilent: boolean) => void>();
     super({
       nodeId,
       isRelayed,
@@ -87,26 +81,27 @@ export class TestPeerUpstream extends PeerUpstream {
         open === undefined
           ? Promise.reject(new LinkClosedError("The link is closed"))
           : Promise.resolve(open()),
-      onSuspect: listenTo(suspect),
-      onSilent: listenTo(silent),
+      onSuspect: (listener) => {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+      },
     });
-    this.#suspect = suspect;
-    this.#silent = silent;
+    this.#listeners = listeners;
   }
 
   /** How many requests would hear that nothing is heard from the link. */
   get listenerCount(): number {
-    return this.#suspect.size + this.#silent.size;
+    return this.#listeners.size;
   }
 
-  /** The link becomes suspect. */
-  suspect(): void {
-    for (const listener of this.#suspect) listener();
+  /** The link becomes suspect, or silent. */
+  suspect(isSilent = false): void {
+    for (const listener of [...this.#listeners]) listener(isSilent);
   }
 
   /** Its node counts as gone. */
   silent(): void {
-    for (const listener of this.#silent) listener();
+    this.suspect(true);
   }
 }
 

@@ -55,7 +55,7 @@ function bytes(count) {
 }
 function gigabytes(gb) {
   if (!(gb > 0)) return "–";
-  return gb < 1 ? `${Math.max(1, Math.round(gb * 1024))} MB` : `${gb.toFixed(1)} GB`;
+  return gb < 1 ? `${Math.max(1, Math.round(gb * 1024))} MiB` : `${gb.toFixed(1)} GiB`;
 }
 
 /** Everything from the node reaches the page as text, here and nowhere else. */

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { messageOf } from "~/base/errors.ts";
 import { ensureDir, makeTempDir, readTextIfAny, removeIfAny } from "~/base/io/files.ts";
 import { formatBytes } from "~/base/units.ts";
+import { EngineNotFoundError } from "~/engine/find.ts";
 import { readHardware } from "~/engine/io/hardware.ts";
 import { findRunningNode } from "~/engine/io/run_dir.ts";
 import { MEMORY_BYTES_MAX } from "~/mesh/mesh_memory.ts";
@@ -58,7 +59,14 @@ async function checkHome(homeDir: string): Promise<string> {
 }
 
 async function checkEngine(context: CommandContext): Promise<string> {
-  const { install, facts } = await prepareEngine(context);
+  const prepared = await prepareEngine(context).catch((error) => {
+    if (error instanceof EngineNotFoundError) return undefined;
+    throw error;
+  });
+  if (prepared === undefined) {
+    return 'none here yet: the next start fetches one, and "mesh-llm engine install" does it now';
+  }
+  const { install, facts } = prepared;
   return `llama.cpp ${facts.version ?? "of unknown version"} from ${install.source}`;
 }
 

@@ -59,12 +59,12 @@ interface RevokeFlags {
 
 /** Takes a node, an invite or a certificate out of the mesh. */
 export async function revoke(context: CommandContext, flags: RevokeFlags): Promise<number> {
-  const client = await clientOfRunning(context);
+  // What is no name at all is told before a node is looked for.
   const subject = await revokeSubject(flags.subject, async () => {
-    const answer = await client.members();
+    const answer = await (await clientOfRunning(context)).members();
     return answer.members.map(({ id }) => id);
   });
-  const revoked = await client.revoke(subject, { keep: flags.keep });
+  const revoked = await (await clientOfRunning(context)).revoke(subject, { keep: flags.keep });
   const { closed_links: closedLinks } = revoked;
   const links = closedLinks === 1 ? "1 link" : `${closedLinks} links`;
   context.print(

@@ -108,7 +108,7 @@ export function formatStatus(status: StatusSnapshot): string {
     ["Model", status.model_name ?? "none"],
     ["API", `http://localhost:${status.api_port}/v1`],
     ["Requests", `${status.inflight_requests} open, ${status.queued_requests} of them waiting`],
-    ["Memory", `${status.my_vram_gb} GB offered, model ${status.model_size_gb} GB`],
+    ["Memory", `${status.my_vram_gb} GiB offered, model ${status.model_size_gb} GiB`],
     ["Engine", engineLine(engine)],
     ["Mesh", meshLine(status)],
     ...(status.peer_port === null ? [] : [["Peers on", `UDP port ${status.peer_port}`]]),
@@ -128,11 +128,21 @@ function engineLine(engine: StatusSnapshot["engine"]): string {
   }${build} on ${devices}, ${engine.name}`;
 }
 
-/** The node with the given console; else that of this home where one runs; else whoever listens on the usual port. */
+/**
+ * The node with the given console, or that of this home; never another that happens to listen on the usual port.
+ *
+ * @throws {UserError} when none runs on this home
+ */
 export async function clientOfRunning(context: CommandContext): Promise<ManagementClient> {
   if (context.isConsoleGiven) return clientOf(context, context.consolePort);
   const node = await findRunningNode(context.homeDir);
-  return clientOf(context, node?.consolePort ?? context.consolePort);
+  if (node === undefined) {
+    throw new UserError(
+      `No node runs on ${context.homeDir}: start one with "mesh-llm", or name another home with ` +
+        "--home or a console port with --console",
+    );
+  }
+  return clientOf(context, node.consolePort ?? context.consolePort);
 }
 
 /** Talks to the console of a node. */

@@ -126,10 +126,11 @@ interface Run {
 
 async function run({ composed, doors, stop, announce, clash }: Run): Promise<number> {
   const { local, settings } = composed;
-  local.subscribe(logSlot);
   announceReady(composed, announce);
   try {
     await Promise.race([begin(composed, settings), stop.first, clash]);
+    // What fails before is the last thing that the program says.
+    local.subscribe(logSlot);
     await Promise.race([stop.first, clash]);
     return 0;
   } finally {

@@ -12,18 +12,6 @@ import type { RemoteHost } from "../mesh_routing.ts";
 /** A neighbour that answers so much sooner takes the place of the one that passes on now. */
 const NEARER = { factor: 0.5, atLeastMs: 2 };
 
-/** How bad it must be: see {@link LinkHealth}. */
-type Doubt = "suspect" | "silent";
-
-interface Watcher {
-  readonly doubt: Doubt;
-  readonly tell: () => void;
-}
-
-function isInDoubt(health: LinkHealth, doubt: Doubt): boolean {
-  return health === "silent" || health === "closed" || health === doubt;
-}
-
 /** What the ways are read from. */
 export interface MemberWaysOptions {
   readonly members: () => readonly MemberView[];
@@ -37,7 +25,7 @@ export class MemberWays {
   readonly #options: MemberWaysOptions;
   /** By node and the neighbour that passes on, if any. */
   readonly #upstreams = new Map<string, PeerUpstream>();
-  readonly #listeners = new Map<NodeId, Set<Watcher>>();
+  readonly #listeners = new Map<NodeId, Set<(isSilent: boolean) => void>>();
   /** The neighbour that passes on to each node. */
   readonly #chosen = new Map<NodeId, NodeId>();
 
@@ -55,9 +43,8 @@ export class MemberWays {
       return host === undefined ? [] : [host];
     });
     for (const key of this.#upstreams.keys()) if (!used.has(key)) this.#upstreams.delete(key);
-    for (const node of this.#chosen.keys()) {
-      if (!hosts.some(({ nodeId }) => nodeId === node)) this.#chosen.delete(node);
-    }
+    const asked = new Set(hosts.map(({ nodeId }) => nodeId));
+    for (const node of this.#chosen.keys()) if (!asked.has(node)) this.#chosen.delete(node);
     return hosts;
   }
 
@@ -66,21 +53,21 @@ export class MemberWays {
     return member.isDirect ? undefined : this.#nearest(member);
   }
 
-  /** The way for requests that are passed on: a live link of our own, nothing else. */
+  /** The way for requests that are passed on: a live link of our own with a member, nothing else. */
   wayTo(peer: NodeId): RelayWay | undefined {
     const link = this.#options.link(peer);
-    if (link === undefined || link.health !== "live") return undefined;
+    if (link?.health !== "live" || link.peer.role === "client") return undefined;
     return {
       openStream: () => link.openStream(),
-      onSuspect: (listener) => this.#watch(peer, "suspect", listener),
+      onSuspect: (listener) => this.#watch(peer, listener),
     };
   }
 
   /** A link changed its health, or is gone. */
   onHealth(peer: NodeId, health: LinkHealth): void {
-    for (const { doubt, tell } of [...this.#listeners.get(peer) ?? []]) {
-      if (isInDoubt(health, doubt)) tell();
-    }
+    if (health === "live") return;
+    const listeners = [...this.#listeners.get(peer) ?? []];
+    for (const listener of listeners) listener(health !== "suspect");
   }
 
   #hostOf(member: MemberView, used: Set<string>): RemoteHost | undefined {
@@ -123,8 +110,7 @@ export class MemberWays {
       nodeId: node,
       isRelayed: via !== undefined,
       openStream: () => this.#open(node, next),
-      onSuspect: (listener) => this.#watch(next, "suspect", listener),
-      onSilent: (listener) => this.#watch(next, "silent", listener),
+      onSuspect: (listener) => this.#watch(next, listener),
     });
   }
 
@@ -135,16 +121,17 @@ export class MemberWays {
     return link.openStream();
   }
 
-  #watch(peer: NodeId, doubt: Doubt, listener: () => void): () => void {
+  #watch(peer: NodeId, listener: (isSilent: boolean) => void): () => void {
     const link = this.#options.link(peer);
-    if (link === undefined || isInDoubt(link.health, doubt)) {
-      listener();
+    if (link === undefined || link.health === "silent" || link.health === "closed") {
+      listener(true);
       return () => {};
     }
-    const listeners = this.#listeners.get(peer) ?? new Set<Watcher>();
+    if (link.health === "suspect") listener(false);
+    const listeners = this.#listeners.get(peer) ?? new Set();
     this.#listeners.set(peer, listeners);
-    // An object of its own: one function may watch twice.
-    const own: Watcher = { doubt, tell: listener };
+    // Wrapped: one function may watch twice.
+    const own = (isSilent: boolean): void => listener(isSilent);
     listeners.add(own);
     return () => {
       listeners.delete(own);

@@ -253,7 +253,9 @@ export class MeshLife {
       },
       events: {
         member: events.member,
-        stream: events.stream,
+        // What a client serves is for its own machine, and it passes nothing on.
+        stream: (link, stream) =>
+          self.role === "client" ? stream.cancel() : events.stream(link, stream),
         linkUp: (link) => this.#onLinkUp(link),
         linkDown: (link) => {
           this.ways.onHealth(link.peer.nodeId, "closed");

@@ -62,7 +62,7 @@ Deno.test("formatStatus() of a serving node has a line for each thing, and no er
     "Model:    SmolLM2-135M-Instruct",
     "API:      http://localhost:9337/v1",
     "Requests: 1 open, 0 of them waiting",
-    "Memory:   12.4 GB offered, model 0.09 GB",
+    "Memory:   12.4 GiB offered, model 0.09 GiB",
     "Engine:   llama.cpp 0.7.0 (build 11669) on CPU, Debian packages",
     "Mesh:     none, this machine only",
     "Up:       62 min 3 s",

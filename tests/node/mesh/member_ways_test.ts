@@ -301,4 +301,10 @@ Deno.test("ways: requests are passed on over live links only, and hear when one 
   assert.equal(rtts.ways.wayTo("far"), undefined);
   way.onSuspect(() => heard += 1);
   assert.equal(heard, 2, "a link that is suspect already says so at once");
+  const silences: boolean[] = [];
+  way.onSuspect((isSilent) => silences.push(isSilent));
+  rtts.ways.onHealth("far", "silent");
+  rtts.links.get("far")?.turn("silent");
+  way.onSuspect((isSilent) => silences.push(isSilent));
+  assert.deepEqual(silences, [false, true, true], "and silent is more than suspect");
 });

@@ -105,3 +105,24 @@ Deno.test("life: what a node begins to serve is known everywhere within a second
   await world.until(() => serves(a) && serves(c), 1_000);
   await world.end();
 });
+
+Deno.test("life: regression: nobody computes on a client, over its link or through its gateway", async () => {
+  const world = new RuntimeWorld();
+  const a = await world.resumed("a");
+  const taken: string[] = [];
+  const c = world.start("c", {
+    stream: (link, stream) => {
+      taken.push(link.peer.nodeId);
+      stream.cancel();
+    },
+  });
+  await world.done(c.runtime.join([await a.invite("client")]));
+  const link = a.life.session.table.get(c.id);
+  assert.ok(link !== undefined);
+  const stream = await link.openStream();
+  await stream.write({ kind: "head", head: { t: "request" } });
+  await assert.rejects(world.done(stream.read()), { name: "StreamBrokenError" });
+  assert.deepEqual(taken, []);
+  assert.equal(a.life.ways.wayTo(c.id), undefined);
+  await world.end();
+});

@@ -194,7 +194,7 @@ Deno.test("runtime: a token that cannot be used gets one sentence that says why"
   world.sleptMs += 3_600_000;
   const b = world.start("b");
   const cases: readonly (readonly [string, RegExp])[] = [
-    ["rubbish", /^Cannot join: The invite token is malformed$/],
+    ["rubbish", /^Cannot join: The invite token is malformed, perhaps not copied whole$/],
     [`${body}.${payload}.AAAA`, /^Cannot join: The invite token is not signed by its mesh/],
     [newer, /^Cannot join: The invite token is of a version .* use a newer mesh-llm$/],
     [expired, /^Cannot join: The invite token expired on \d{4}-\d\d-\d\d \d\d:\d\d UTC$/],
@@ -211,7 +211,7 @@ Deno.test("runtime: a token that cannot be used gets one sentence that says why"
     message: /^Cannot join: cannot reach the one peer of the token \(.*no answer in 5000 ms.*\)$/,
   });
   await assert.rejects(world.done(b.runtime.join(["rubbish", "more"])), {
-    message: "Cannot join: The invite token is malformed",
+    message: "Cannot join: The invite token is malformed, perhaps not copied whole",
   });
   await world.end();
 });

@@ -29,7 +29,7 @@ Deno.test("tokens: those of one mesh are one way in, in their order", async () =
 Deno.test("tokens: what cannot be used is told once, and the others are", async () => {
   const good = await token(one);
   const { ways, problems } = await read(["rubbish", good, "more"]);
-  assert.deepEqual(problems, ["The invite token is malformed"]);
+  assert.deepEqual(problems, ["The invite token is malformed, perhaps not copied whole"]);
   assert.equal(ways.length, 1);
 });
 

@@ -157,7 +157,7 @@ Deno.test("the page shows who is in the mesh, how each is reached and what it se
         "live",
         "direct, 192.0.2.7:4433",
         "Qwen3-4B",
-        "24.0 GB",
+        "24.0 GiB",
         "1.3 ms",
         "0.1.0",
       ],

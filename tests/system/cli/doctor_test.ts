@@ -29,3 +29,17 @@ Deno.test("doctor() leaves the peer port to the system where none is named", asy
     "ok      peer port: UDP can be used, any free one is taken",
   );
 });
+
+Deno.test("regression: doctor() called it a problem that a new home has no engine, which a start fetches", async () => {
+  await using desk = await CommandDesk.open();
+  await doctor(desk.context());
+  const [line = ""] = desk.printed.filter((line) => line.includes("engine"));
+  assert.match(line, /^ok {6}engine: (?:none here yet: the next start fetches one|llama\.cpp )/);
+});
+
+Deno.test("doctor() calls it a problem that the folder of one's own llama.cpp is not there", async () => {
+  await using desk = await CommandDesk.open();
+  await doctor(desk.context({ config: { binDir: "/nowhere/llama" } }));
+  const [line = ""] = desk.printed.filter((line) => line.includes("engine"));
+  assert.match(line, /^PROBLEM engine: .*\/nowhere\/llama/);
+});

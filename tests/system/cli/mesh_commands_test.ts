@@ -41,7 +41,7 @@ class Desk implements AsyncDisposable {
   }
 
   context(changes: Partial<CommandContext> = {}): CommandContext {
-    return this.#desk.context({ consolePort: this.door.port, ...changes });
+    return this.#desk.context({ consolePort: this.door.port, isConsoleGiven: true, ...changes });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -49,6 +49,16 @@ class Desk implements AsyncDisposable {
     await this.#desk[Symbol.asyncDispose]();
   }
 }
+
+Deno.test("regression: members() of a home on which no node runs showed the mesh of another on the usual port", async () => {
+  await using desk = await Desk.open();
+  await assert.rejects(members(desk.context({ isConsoleGiven: false })), (error) => {
+    assert.ok(error instanceof UserError);
+    assert.match(error.message, /^No node runs on \/.*: start one .* --home or .* --console$/);
+    return true;
+  });
+  assert.deepEqual(desk.printed, []);
+});
 
 Deno.test("members() prints a table, or the answer as JSON", async () => {
   await using desk = await Desk.open();

@@ -97,6 +97,22 @@ Deno.test("datagrams of rubbish change nothing", async () => {
   await new Promise<void>((resolve) => socket.close(() => resolve()));
 });
 
+Deno.test("the collector sees what a connection weighs, or strangers who come and go fill the memory", async () => {
+  await using two = await openTwo();
+  const to = { ip: "127.0.0.1", port: two.b.port };
+  const open: (Connection | undefined)[] = [];
+  const connect = async (): Promise<void> => {
+    const dialled = two.a.dial(to, { leafHash: two.b.leafHash, signal: never });
+    open.push(...await Promise.all([dialled, two.b.accept()]));
+  };
+  await connect();
+  const before = Deno.memoryUsage().external;
+  while (open.length < 130) await connect();
+  const grownBytes = Deno.memoryUsage().external - before;
+  // Whatever else was there before may have been collected meanwhile.
+  assert.ok(grownBytes > 128 * 32 * 1024, `${grownBytes} bytes`);
+});
+
 Deno.test("other protocols and other certificates come to nothing, and the listener goes on", async () => {
   await using two = await openTwo();
   const a = new TestPeer("a", { transport: two.a, time: realTime });

@@ -13,9 +13,9 @@ const QUESTIONS = [
   "Explain how bread is made, step by step.",
   "Describe a walk along the sea in the evening.",
 ];
-const TOKENS = 64;
+const TOKENS = 40;
 /** So many events in all streams together, and the host is killed: all are in the middle then. */
-const KILL_AT = 40;
+const KILL_AT = 24;
 
 interface Asked {
   readonly response: Response;

@@ -3,6 +3,7 @@ import { until } from "#support/fake_engine.ts";
 import { errorOf, FakeNode } from "#support/fake_node.ts";
 import { isAlive } from "#support/processes.ts";
 import { SseReader } from "#support/sse.ts";
+import { readStream } from "#support/stream_load.ts";
 
 const CHAT = "/v1/chat/completions";
 
@@ -48,15 +49,27 @@ Deno.test("an engine that crashes is started again, and the next request is answ
 
   await t.step("idle: noticed from the process, at once", async () => {
     await fake.control({ exit: 134 });
-    await fake.node.told(/is being restarted: llama-server ended while it served, exit status 134/);
+    await fake.node.told(
+      /llama-server ended while it served, exit status 134; it is started again/,
+    );
     await readyAgain(fake, 2);
     await assertAnswers(fake);
   });
 
-  await t.step("in the middle of a stream: the client gets an error event", async () => {
+  await t.step("in the middle of a stream: the engine that is started again goes on", async () => {
     const crash = { kind: "stream", chunks: 8, crashAfter: 3 } as const;
     await fake.control({ answers: { [CHAT]: crash } });
-    const response = await fake.chat({ stream: true });
+    const { text, isDone, errors } = await readStream(await fake.chat({ stream: true }));
+    assert.deepEqual([text.trim(), isDone, errors], ["word ".repeat(8).trim(), true, []]);
+    await readyAgain(fake, 3);
+    await assertAnswers(fake);
+  });
+
+  await t.step("in the middle of a stream that is not to go on: an error event", async () => {
+    const crash = { kind: "stream", chunks: 8, crashAfter: 3 } as const;
+    await fake.control({ answers: { [CHAT]: crash } });
+    const headers = { "x-mesh-llm-continue": "off" };
+    const response = await fake.chat({ stream: true }, { headers });
     assert.equal(response.status, 200);
     const reader = new SseReader(response.body);
     const blocks = [];
@@ -67,7 +80,7 @@ Deno.test("an engine that crashes is started again, and the next request is answ
     assert.ok(blocks.slice(0, 3).every((block) => block.choices.length === 1));
     assert.equal(blocks[3].error.code, "upstream_failed");
     assert.match(blocks[3].error.message, /broke off/);
-    await readyAgain(fake, 3);
+    await readyAgain(fake, 4);
     await assertAnswers(fake);
   });
 
@@ -77,13 +90,13 @@ Deno.test("an engine that crashes is started again, and the next request is answ
     assert.equal(response.status, 502);
     const error = await errorOf(response);
     assert.equal(error["code"], "upstream_failed");
-    await readyAgain(fake, 4);
+    await readyAgain(fake, 5);
     await assertAnswers(fake);
   });
 
   await t.step("the metrics count the restarts", async () => {
     const text = await (await fetch(`${await fake.node.apiBase()}/metrics`)).text();
-    assert.match(text, /^mesh_llm_engine_restarts_total\{model="tiny"\} 3$/m);
+    assert.match(text, /^mesh_llm_engine_restarts_total\{model="tiny"\} 4$/m);
   });
 });
 
@@ -95,7 +108,7 @@ Deno.test("requests during a restart are told so, and when to come back", async 
   const script = JSON.parse(await Deno.readTextFile(scriptPath));
   await Deno.writeTextFile(scriptPath, JSON.stringify({ ...script, load: { untilControl: true } }));
   Deno.kill(pid, "SIGKILL");
-  await fake.node.told(/is being restarted/);
+  await fake.node.told(/it is started again/);
   const response = await fake.chat();
   assert.equal(response.status, 503);
   assert.match(response.headers.get("retry-after") ?? "", /^[1-9]\d*$/);

@@ -172,7 +172,7 @@ Deno.test("the real engine is kept alive, and told no more than it needs", async
 
   await t.step("kill -9 of llama-server: started again, the next request is answered", async () => {
     Deno.kill(pid, "SIGKILL");
-    await node.told(/is being restarted/);
+    await node.told(/it is started again/);
     await until(() => isHealthy(node), "health", BUSY_DEADLINE_MS);
     assert.notEqual(await enginePid(node), pid);
     const answer = await answerOf(node, "/v1/chat/completions", QUESTION);
