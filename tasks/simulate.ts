@@ -6,6 +6,7 @@
  */
 import { parseArgs } from "node:util";
 import { ELECTION_SCENARIOS, playElection } from "./lib/simulation/election/scenarios.ts";
+import { print, runMain } from "./lib/entry.ts";
 import { play, SCENARIOS } from "./lib/simulation/scenarios.ts";
 import { tableOf, Tally } from "./lib/simulation/table.ts";
 import { World } from "./lib/simulation/world.ts";
@@ -89,16 +90,4 @@ function main(args: readonly string[]): number {
   return tallies.every(({ faults }) => faults.length === 0) ? 0 : 1;
 }
 
-function print(lines: readonly string[]): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(lines.join("\n") + "\n"));
-}
-
-if (import.meta.main) {
-  try {
-    Deno.exit(main(Deno.args));
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    Deno.stderr.writeSync(new TextEncoder().encode(`${error.message}\n`));
-    Deno.exit(2);
-  }
-}
+if (import.meta.main) await runMain(main);

@@ -6,6 +6,7 @@
  */
 import { join, resolve } from "node:path";
 import { runChild } from "./lib/child.ts";
+import { print, runMain } from "./lib/entry.ts";
 import { parseJunit } from "./lib/junit.ts";
 import type { JunitReport } from "./lib/junit.ts";
 import { chooseRings, filesOf, filesThatRan, ringArgs } from "./lib/rings.ts";
@@ -67,16 +68,4 @@ async function readReport(path: string): Promise<JunitReport> {
   }
 }
 
-function print(lines: readonly string[]): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(lines.join("\n") + "\n"));
-}
-
-if (import.meta.main) {
-  try {
-    Deno.exit(await main(Deno.args));
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    Deno.stderr.writeSync(new TextEncoder().encode(`${error.message}\n`));
-    Deno.exit(2);
-  }
-}
+if (import.meta.main) await runMain(main);

@@ -5,6 +5,7 @@
  */
 import { resolve } from "node:path";
 import { VERSION } from "~/base/version.ts";
+import { print } from "./lib/entry.ts";
 import { findDocFaults } from "./lib/tidy/docs.ts";
 import { findDeadCode } from "./lib/tidy/reach.ts";
 import { measureSizes } from "./lib/tidy/size.ts";
@@ -95,10 +96,6 @@ function judgeConfig(config: DenoConfig): string[] {
     complaints.push(`deno.json: task "${name}" has no description`);
   }
   return complaints;
-}
-
-function print(lines: readonly string[]): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(lines.join("\n") + "\n"));
 }
 
 if (import.meta.main) Deno.exit(await main());

@@ -12,6 +12,7 @@ import {
   WHOLE_ANSWER,
 } from "#support/killed_host.ts";
 import { quantile } from "#support/stream_load.ts";
+import { print, runMain } from "../lib/entry.ts";
 
 const VICTIMS = ["engine", "host", "host in order"] as const;
 const USAGE = [
@@ -154,16 +155,4 @@ async function main(args: readonly string[]): Promise<number> {
   return tallies.every(({ isGood }) => isGood) ? 0 : 1;
 }
 
-function print(lines: readonly string[]): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(lines.join("\n") + "\n"));
-}
-
-if (import.meta.main) {
-  try {
-    Deno.exit(await main(Deno.args));
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    Deno.stderr.writeSync(new TextEncoder().encode(`${error.message}\n`));
-    Deno.exit(2);
-  }
-}
+if (import.meta.main) await runMain(main);
