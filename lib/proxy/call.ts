@@ -147,9 +147,9 @@ export class Call {
     observe({ kind: "sent", requestId, nodeId });
     let isDone = false;
     this.#onEnd = () => {
-      onEnd();
       if (isDone) return;
       isDone = true;
+      onEnd();
       observe({ kind: "done", requestId, nodeId, durationMs: clock.nowMs() - sentMs });
     };
     this.onWait();

@@ -272,6 +272,8 @@ Deno.test("the door tells how each request ended, and nothing of what it said", 
   assert.deepEqual(door.events.map((event) => event.kind), [
     "received",
     "started",
+    "sent",
+    "done",
     "finished",
     "received",
     "finished",

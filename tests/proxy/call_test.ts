@@ -18,8 +18,17 @@ Deno.test("Call gives everything back once, however often it ends", () => {
   call.finish("answered", { status: 200 });
   call.finish("broken", { status: 200 });
   assert.deepEqual([released, ended, budget.takenBytes, time.pendingCount], [1, 1, 0, 0]);
-  assert.deepEqual(events.map(({ kind }) => kind), ["received", "started", "finished"]);
-  assert.deepEqual(events[2], {
+  assert.deepEqual(
+    events.map(({ kind }) => kind),
+    ["received", "started", "sent", "done", "finished"],
+  );
+  assert.deepEqual(events[3], {
+    kind: "done",
+    requestId: "r1",
+    nodeId: "node-a",
+    durationMs: 100,
+  });
+  assert.deepEqual(events[4], {
     kind: "finished",
     requestId: "r1",
     endpoint: "/v1/chat/completions",
