@@ -96,7 +96,11 @@ export async function composeNode(options: ComposeOptions): Promise<ComposedNode
       },
     },
   });
-  const election = made.election = composeElection(settings, { ...parts, mesh, disk });
+  const election = made.election = composeElection(
+    settings,
+    { ...parts, mesh, disk },
+    () => made.node?.onStandingChanged(),
+  );
   const node = made.node = composeMeshNode(options, { ...parts, mesh, disk, election });
   const openai = openAiApp(node, settings, (id) => election.demanded(id));
   const peers = made.peers = composePeerDoor(mesh, openai, local);
@@ -145,6 +149,7 @@ interface MeshParts extends LocalParts {
 function composeElection(
   settings: NodeSettings,
   { local, planner, mesh: { nodeId, runtime }, disk }: MeshParts,
+  standingChanged: () => void,
 ): HostElection {
   return new HostElection({
     nodeId,
@@ -164,6 +169,7 @@ function composeElection(
     wants: settings.wants,
     measure: (engine) => planner.memory(engine),
     changed: () => runtime.changed(),
+    standingChanged,
     speak: () => runtime.speak(),
   });
 }

@@ -40,7 +40,7 @@ const log = getLogger(["mesh-llm", "node"]);
 /** Running requests get this long to end before a model or the node goes, in milliseconds. */
 export const DRAIN_MS = 10_000;
 /** Many peers come and go at once: pages are told of it together. */
-const PEERS_GATHER_MS = 200;
+const STATUS_GATHER_MS = 200;
 
 /** What the node tells the election, and asks it. */
 export type NodeElection = Pick<
@@ -85,7 +85,7 @@ export class MeshNode implements ManagedNode {
   readonly localRouting: RoutingTable;
   readonly #mesh: MeshDesk;
   readonly #newsListeners = new Set<() => void>();
-  #peersLater: CancelTimer | undefined;
+  #statusLater: CancelTimer | undefined;
   readonly #parts: MeshNodeParts;
   readonly #startedMs: number;
   #apiPort = 0;
@@ -186,11 +186,13 @@ export class MeshNode implements ManagedNode {
   /** Peers, papers or addresses changed. */
   onMeshChanged(): void {
     this.#parts.election.look();
-    this.#peersLater ??= this.#parts.timers.after(PEERS_GATHER_MS, () => {
-      this.#peersLater = undefined;
-      this.#parts.hub.publish({ kind: "status", data: {} });
-    });
+    this.#tellStatusLater();
     this.#tellNews();
+  }
+
+  /** This node stands by, or serves for another reason than before. */
+  onStandingChanged(): void {
+    this.#tellStatusLater();
   }
 
   lastEventId(): number {
@@ -284,6 +286,13 @@ export class MeshNode implements ManagedNode {
     hub.publish({ kind: "status", data: {} });
     this.#parts.mesh.changed();
     this.#tellNews();
+  }
+
+  #tellStatusLater(): void {
+    this.#statusLater ??= this.#parts.timers.after(STATUS_GATHER_MS, () => {
+      this.#statusLater = undefined;
+      this.#parts.hub.publish({ kind: "status", data: {} });
+    });
   }
 
   #tellNews(): void {

@@ -233,6 +233,18 @@ Deno.test("MeshNode counts as its own use only what its own engine does", () => 
   assert.deepEqual(stage.deeds, ["began", "ended after 7"]);
 });
 
+Deno.test("a node that stands by, or serves for another reason, tells its status, once for many changes", () => {
+  const stage = new Stage();
+  stage.node.onStandingChanged();
+  stage.node.onStandingChanged();
+  assert.deepEqual(stage.events, []);
+  stage.time.advance(1_000);
+  assert.deepEqual(stage.events.map(({ kind }) => kind), ["status"]);
+  stage.node.onStandingChanged();
+  stage.time.advance(1_000);
+  assert.equal(stage.events.length, 2);
+});
+
 Deno.test("MeshNode explains a model in the words of the election", () => {
   const { node } = new Stage();
   assert.equal(node.status().reason, "host of tiny: asked for here");

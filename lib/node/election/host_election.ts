@@ -48,6 +48,8 @@ export interface HostElectionPorts extends Omit<OwnStandingOptions, "mayServe"> 
   readonly measure: (engine: PreparedEngine) => Promise<Memory>;
   /** The own record has something else to say. */
   readonly changed: () => void;
+  /** {@link HostElection.standing} says something else, though the model here is in the same state. */
+  readonly standingChanged: () => void;
   /** Says it now; resolves when it was handed on. */
   readonly speak: () => Promise<void>;
 }
@@ -125,6 +127,7 @@ export class HostElection {
     this.#own.ask(id, name);
     this.#reason = { id, text: `host of ${id}: asked for here` };
     this.#tell({ kind: "asked_by_hand", id });
+    this.#ports.standingChanged();
   }
 
   /** A person dropped a model here. */
@@ -265,7 +268,7 @@ export class HostElection {
       case "stand_by":
         log.info("Standby: {reason}", { reason: effect.reason });
         this.#standby = effect.reason;
-        return;
+        return this.#ports.standingChanged();
       default:
         assertNever(effect);
     }

@@ -28,6 +28,8 @@ class Stage {
   slot: SlotState = EMPTY_SLOT;
   failure: Error | undefined;
   changes = 0;
+  /** What it said of its standing, each time that this was another. */
+  readonly standings: (string | null)[] = [];
   #listener: (slot: SlotState) => void = () => {};
   readonly election: HostElection;
 
@@ -59,6 +61,7 @@ class Stage {
       wants,
       measure: () => Promise.resolve({ devices: [], ramFreeBytes: 4 * GIB }),
       changed: () => void (this.changes += 1),
+      standingChanged: () => void this.standings.push(this.election.standing().reason),
       speak: () => Promise.resolve(void this.deeds.push("speak")),
     });
   }
@@ -117,6 +120,14 @@ Deno.test("a standby takes on what somebody wants and nobody serves, and says wh
   const { isStandby, reason } = stage.election.standing();
   assert.equal(isStandby, false);
   assert.match(reason ?? "", /^host of b: only member left with .* free for it$/);
+});
+
+Deno.test("regression: a node stood by, or served for another reason, and told nobody that its status had changed", async () => {
+  const stage = await settled(new Stage());
+  assert.deepEqual(stage.standings, ["every model that is asked for has a host"]);
+  stage.becomes({ kind: "ready", model: modelOf("a"), sinceUnixS: 1 });
+  stage.election.askedHere("a", "/m/a");
+  assert.deepEqual(stage.standings.slice(1), ["host of a: asked for here"]);
 });
 
 Deno.test("what is served elsewhere is left alone, until its host is gone", async () => {
