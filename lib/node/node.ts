@@ -130,13 +130,13 @@ export class MeshNode implements ManagedNode {
     this.#observeOwn(event);
     if (event.kind !== "finished") return;
     hub.publish(requestEvent(event, clock.wallMs()));
-    log.debug("{endpoint} {outcome} with {status} in {durationMs} ms, request {requestId}", {
+    log.debug("{endpoint} {outcome} with {status} in {durationMs} ms, request {requestId}", () => ({
       endpoint: event.endpoint,
       outcome: event.outcome,
       status: event.status,
       durationMs: Math.round(event.durationMs),
       requestId: event.requestId,
-    });
+    }));
   }
 
   /** What this node's own engine does, for its own callers and for peers. */
