@@ -128,9 +128,8 @@ export class LinkStreams {
 
   /** @param first bytes that were read already */
   async #take(bytes: ByteStream, first?: Uint8Array<ArrayBuffer>): Promise<void> {
-    const cancel = this.#host.timers.after(PREFIX_MS, () => bytes.abort());
-    const start = await readAtLeast(bytes, STREAM_PREFIX_BYTES, first);
-    cancel();
+    const isHere = first !== undefined && first.length >= STREAM_PREFIX_BYTES;
+    const start = isHere ? first : await this.#readPrefix(bytes, first);
     if (start === undefined || this.#closed !== undefined) return bytes.abort();
     const { kind, id } = readStreamPrefix(start);
     if (this.#theirs.has(id)) {
@@ -146,6 +145,16 @@ export class LinkStreams {
     this.#host.heard();
     const read = start.subarray(STREAM_PREFIX_BYTES);
     this.#host.opened(this.#add(this.#theirs, id, { bytes, start: { read } }));
+  }
+
+  async #readPrefix(
+    bytes: ByteStream,
+    first: Uint8Array<ArrayBuffer> | undefined,
+  ): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const cancel = this.#host.timers.after(PREFIX_MS, () => bytes.abort());
+    const start = await readAtLeast(bytes, STREAM_PREFIX_BYTES, first);
+    cancel();
+    return start;
   }
 
   /** Waits for the next exchange on a stream of the peer, for as long as it keeps it. */
