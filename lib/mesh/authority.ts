@@ -306,6 +306,11 @@ export class MeshAuthority {
     return judgeTime("mesh-llm-revocation", read, nowMs) ?? this.#book.add(read);
   }
 
+  /** Whether a node is out of the mesh for good: no certificate of it holds, whoever signs it. */
+  isRevoked(node: NodeId): boolean {
+    return this.#book.isNodeRevoked(node);
+  }
+
   /** Serials of all revocations that are known, to compare with a peer's. */
   revocationSerials(): readonly string[] {
     return this.#book.serials();

@@ -211,7 +211,7 @@ export class PaperFlows {
   #turnOut(node: NodeId, fault: Refusal): void {
     log.info("Node {node} is out of the mesh: {why}", { node: shortId(node), why: fault.message });
     const reason = fault.code === "expired" ? "expired" : "revoked";
-    this.#options.session.tell({ kind: "revoked", node, reason });
+    this.#options.session.turnOut(node, reason);
   }
 
   /** Of links, and of records, which are the newer where there are both. */
