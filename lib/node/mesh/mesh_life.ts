@@ -122,6 +122,7 @@ export class MeshLife {
     this.voice = this.#makeVoice();
     this.flows = new PaperFlows({
       authority: parts.authority,
+      isClient: this.role === "client",
       session: this.session,
       timers: parts.timers,
       changed: () => {

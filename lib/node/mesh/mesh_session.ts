@@ -46,7 +46,7 @@ export interface SessionEvents {
   /** A node was revoked; it may never have had a link. */
   revoked(node: NodeId): void;
   health(link: Link, health: LinkHealth): void;
-  /** Papers: revocations, grants, renewals. */
+  /** Papers: revocations, grants, renewals, certificates. */
   paper(link: Link, message: PaperMessage): void;
   /** Somebody has a newer record of this node. */
   outrun(incarnation: number): void;
@@ -57,7 +57,7 @@ export interface SessionEvents {
 /** Control messages about papers. */
 export type PaperMessage = Extract<
   ControlMessage,
-  { readonly t: "revocations" | "grant" | "renew" | "renewed" }
+  { readonly t: "revocations" | "grant" | "renew" | "renewed" | "certificate" }
 >;
 
 /** What a session works with. */
@@ -316,6 +316,7 @@ export class MeshSession {
       case "grant":
       case "renew":
       case "renewed":
+      case "certificate":
         return this.#options.events.paper(link, message);
       case "digest":
       case "want":

@@ -7,6 +7,7 @@ import type { CancelTimer, Timers } from "~/base/clock.ts";
 import { messageOf } from "~/base/errors.ts";
 import { Lane } from "~/base/lane.ts";
 import type { MeshAuthority, RevokeResult } from "~/mesh/authority.ts";
+import type { Certificate, Signed } from "~/mesh/credentials.ts";
 import { type NodeId, shortId } from "~/mesh/ids.ts";
 import type { Link } from "~/mesh/link_ports.ts";
 import { isRefusal, type Refusal } from "~/mesh/refusal.ts";
@@ -34,6 +35,8 @@ export interface PaperFlowsOptions {
   readonly authority: MeshAuthority;
   readonly session: MeshSession;
   readonly timers: Timers;
+  /** A client has no record: it shows new papers on its links itself. */
+  readonly isClient: boolean;
   /** Own papers or revocations changed: they are to be kept, and told. */
   readonly changed: () => void;
   /** The own certificate does not hold any more, and why. */
@@ -48,6 +51,9 @@ export class PaperFlows {
   readonly #lane = new Lane();
   readonly #waiting = new Map<NodeId, number>();
   readonly #forged = new WeakMap<Link, number>();
+  /** What clients have shown since their handshakes. */
+  readonly #shown = new WeakMap<Link, Signed<Certificate>>();
+  #isRenewed = false;
   #audit: CancelTimer | undefined;
   #isClosed = false;
   #endWait: () => void = () => {};
@@ -68,6 +74,8 @@ export class PaperFlows {
       }
       const grant = await authority.grantFor(certificate.jws, nodeId);
       if (grant !== undefined) link.send({ t: "grant", grant });
+      // Its handshake may have been under way when there was a new one.
+      if (this.#isRenewed) this.#show([link]);
       await this.#renewIfDue();
     });
   }
@@ -125,22 +133,53 @@ export class PaperFlows {
   }
 
   async #take(link: Link, message: PaperMessage): Promise<void> {
-    const { authority, changed } = this.#options;
+    const { authority, session, changed } = this.#options;
     switch (message.t) {
       case "grant":
         if (this.#isTaken(link, await authority.takeGrant(message.grant))) changed();
         return;
       case "renew": {
-        const renewed = await authority.renew(link.peer.certificate.jws, link.peer.nodeId);
+        // A link outlives the certificate that it was made with.
+        const { jws } = session.member(link.peer.nodeId)?.record.certificate ??
+          this.#certificateOf(link);
+        const renewed = await authority.renew(jws, link.peer.nodeId);
         if (!isRefusal(renewed)) link.send({ t: "renewed", certificate: renewed.jws });
         return;
       }
       case "renewed":
-        if (this.#isTaken(link, await authority.takeCertificate(message.certificate))) changed();
+        if (this.#isTaken(link, await authority.takeCertificate(message.certificate))) {
+          this.#onRenewed();
+        }
         return;
+      case "certificate":
+        return await this.#takeShown(link, message.certificate);
       case "revocations":
         return await this.#takeRevocations(link, message.papers);
     }
+  }
+
+  /** A client shows its certificate: whatever holds may keep its link. */
+  async #takeShown(link: Link, jws: string): Promise<void> {
+    if (link.peer.role !== "client") return;
+    const certificate = await this.#options.authority.checkCertificate(jws, link.peer.nodeId);
+    if (isRefusal(certificate)) this.#isTaken(link, certificate);
+    else this.#shown.set(link, certificate);
+  }
+
+  #certificateOf(link: Link): Signed<Certificate> {
+    return this.#shown.get(link) ?? link.peer.certificate;
+  }
+
+  #onRenewed(): void {
+    this.#isRenewed = true;
+    this.#show(this.#options.session.table.all());
+    this.#options.changed();
+  }
+
+  #show(links: readonly Link[]): void {
+    const { authority: { certificate }, isClient } = this.#options;
+    if (!isClient || certificate === undefined) return;
+    for (const link of links) link.send({ t: "certificate", certificate: certificate.jws });
   }
 
   async #takeRevocations(link: Link, papers: readonly string[]): Promise<void> {
@@ -183,8 +222,11 @@ export class PaperFlows {
     const { session } = this.#options;
     for (const { certificate, grant } of kept) {
       const link = session.table.get(certificate.paper.subject);
-      link?.send({ t: "renewed", certificate: certificate.jws });
-      if (grant !== undefined) link?.send({ t: "grant", grant: grant.jws });
+      if (link === undefined) continue;
+      link.send({ t: "renewed", certificate: certificate.jws });
+      if (grant !== undefined) link.send({ t: "grant", grant: grant.jws });
+      // What it shows is looked at only when all is revoked.
+      if (link.peer.role === "client") this.#shown.set(link, certificate);
     }
     return kept.length > 0;
   }
@@ -217,8 +259,8 @@ export class PaperFlows {
   /** Of links, and of records, which are the newer where there are both. */
   #papersOfOthers(): ReadonlyMap<NodeId, string> {
     const { session } = this.#options;
-    const links = session.table.all().map(({ peer }) =>
-      [peer.nodeId, peer.certificate.jws] as const
+    const links = session.table.all().map((link) =>
+      [link.peer.nodeId, this.#certificateOf(link).jws] as const
     );
     const records = session.records().map((signed) =>
       [signed.record.node, signed.certificate.jws] as const
@@ -232,9 +274,9 @@ export class PaperFlows {
   }
 
   async #renewIfDue(): Promise<void> {
-    const { authority, session, changed } = this.#options;
+    const { authority, session } = this.#options;
     if (!authority.isRenewalDue()) return;
-    if (await authority.renewOwn()) return changed();
+    if (await authority.renewOwn()) return this.#onRenewed();
     for (const link of session.table.all()) {
       if (link.peer.certificate.paper.rights.includes("invite")) link.send({ t: "renew" });
     }

@@ -163,17 +163,82 @@ Deno.test("papers: certificates are renewed in time, month after month, a client
   await world.run(2_000);
   const expiry = ({ life }: RunningNode) => life.authority.certificate?.paper.expiresUnixS ?? 0;
   const before = [a, b, c, d].map(expiry);
-  for (let week = 0; week < 26; week += 1) {
-    world.sleptMs += 7 * DAY_MS;
-    // The next look comes within a minute.
-    await world.run(70_000);
-  }
+  await halfYear(world);
   for (const [n, node] of [a, b, c, d].entries()) {
     assert.ok(expiry(node) > (before[n] ?? 0) + 150 * 86_400, node.name);
     assert.ok(expiry(node) * 1000 > world.clock.wallMs() + 5 * DAY_MS, node.name);
   }
   await world.until(() => [a, b].every(({ members }) => members.length === 1));
   await world.until(() => [c, d].every(({ members }) => members.length === 2));
+  await world.end();
+});
+
+/** Half a year, a week at a time; the next look at papers comes within a minute. */
+async function halfYear(world: RuntimeWorld): Promise<void> {
+  for (let week = 0; week < 26; week += 1) {
+    world.sleptMs += 7 * DAY_MS;
+    await world.run(70_000);
+  }
+}
+
+Deno.test("papers: regression: a client's link does not end with the certificate that it was made with", async () => {
+  const { world, a, others: [b] } = await meshOf(["b"]);
+  assert.ok(b !== undefined);
+  const c = await world.joined("c", a, { isClient: true });
+  const d = world.start("d");
+  await world.done(d.runtime.join([await a.invite("client")]));
+  await world.until(() => [c, d].every(({ linked }) => linked.length === 2));
+  await world.run(10_000);
+  const before = world.network.connectionCount;
+  const clients = [c, d].map(({ id }) => id).sort();
+  await halfYear(world);
+  assert.equal(world.network.connectionCount, before, "nobody had to dial anew");
+  assert.deepEqual([...a.life.session.clients()].sort(), clients);
+  assert.deepEqual([...b.life.session.clients()].sort(), clients);
+  await world.end();
+});
+
+Deno.test("papers: regression: who may not renew is renewed again and again over one link", async () => {
+  const { world, a, others: [b] } = await meshOf(["b"], { isClosed: true });
+  assert.ok(b !== undefined);
+  const before = world.network.connectionCount;
+  await halfYear(world);
+  assert.equal(world.network.connectionCount, before);
+  const { certificate } = b.life.authority;
+  assert.ok((certificate?.paper.expiresUnixS ?? 0) * 1000 > world.clock.wallMs() + 5 * DAY_MS);
+  await world.agreed([a, b], 0);
+  await world.end();
+});
+
+Deno.test("papers: a client that is kept although its issuer is revoked keeps its links too", async () => {
+  const { world, a, others: [b, d] } = await meshOf(["b", "d"]);
+  assert.ok(b !== undefined && d !== undefined);
+  const c = world.start("c");
+  await world.done(c.runtime.join([await b.invite("client")]));
+  // Requests for them give it links with all.
+  for (const { id } of [a, b, d]) c.life.session.tell({ kind: "want_direct", peer: id });
+  await world.until(() => c.linked.length === 3);
+  await world.run(2_000);
+  const links = [a, d].map(({ id }) => c.life.session.table.get(id));
+  await world.done(a.life.flows.revoke({ node: b.id }, true));
+  await world.run(20_000);
+  assert.deepEqual(c.linked, [a.id, d.id].sort());
+  assert.deepEqual([a, d].map(({ id }) => c.life.session.table.get(id)), links);
+  await world.end();
+});
+
+Deno.test("papers: a client that shows certificates of others loses its link", async () => {
+  const { world, a } = await meshOf([]);
+  const c = world.start("c");
+  await world.done(c.runtime.join([await a.invite("client")]));
+  const { certificate } = a.life.authority;
+  assert.ok(certificate !== undefined);
+  const link = c.life.session.table.get(a.id);
+  for (let n = 0; n < 7; n += 1) link?.send({ t: "certificate", certificate: certificate.jws });
+  await world.run(100);
+  assert.deepEqual(a.linked, [c.id]);
+  link?.send({ t: "certificate", certificate: certificate.jws });
+  await world.until(() => a.linked.length === 0);
   await world.end();
 });
 
