@@ -45,6 +45,12 @@ export interface PaperFlowsOptions {
   readonly looked: () => void;
 }
 
+/** What a revocation came to. */
+export interface RevocationDone extends Pick<RevokeResult, "ended" | "closedInvites"> {
+  /** Links of this node that were closed. */
+  readonly closedLinks: number;
+}
+
 /** Handles papers of one mesh, one after another. */
 export class PaperFlows {
   readonly #options: PaperFlowsOptions;
@@ -96,22 +102,25 @@ export class PaperFlows {
   /**
    * Revokes, tells everybody, and closes what hangs on it.
    *
-   * @returns how many links of this node were closed
    * @throws {UserError} when this node may not
    */
-  async revoke(subject: RevokeSubject, keep: boolean): Promise<number> {
-    const { authority } = this.#options;
+  async revoke(subject: RevokeSubject, keep: boolean): Promise<RevocationDone> {
     return await this.#lane.run(async () => {
-      try {
-        const certificates = this.#certificates();
-        const result = await authority.revoke(subject, { certificates, keep });
-        if (this.#handOut(result)) await this.#wait(KEEP_MS);
-      } finally {
-        // Also what was signed before the rest failed.
-        this.#spread(undefined);
-      }
-      return await this.#enforce();
+      const { ended, closedInvites } = await this.#revoke(subject, keep);
+      return { ended, closedInvites, closedLinks: await this.#enforce() };
     });
+  }
+
+  async #revoke(subject: RevokeSubject, keep: boolean): Promise<RevokeResult> {
+    try {
+      const certificates = this.#certificates();
+      const result = await this.#options.authority.revoke(subject, { certificates, keep });
+      if (this.#handOut(result)) await this.#wait(KEEP_MS);
+      return result;
+    } finally {
+      // Also what was signed before the rest failed.
+      this.#spread(undefined);
+    }
   }
 
   /** Ends it. */

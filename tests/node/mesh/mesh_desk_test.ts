@@ -78,11 +78,18 @@ Deno.test("mesh desk: revokes what is named, and says what it does not know", as
   await assert.rejects(world.done(desk.revoke({ node: a.id, keep: false })), {
     message: /Cannot revoke this node itself/,
   });
+  const serial = b.life.authority.certificate?.paper.inviteSerial;
   const revoked = await world.done(desk.revoke({ node: b.id, keep: false }));
-  assert.deepEqual(revoked, { revoked: b.id, closed_links: 1 });
+  assert.deepEqual(revoked, {
+    revoked: b.id,
+    closed_links: 1,
+    closed_invites: [serial],
+    ended_nodes: [b.id],
+  });
   // Somebody who is not here, and never was: the mesh key may say so.
   const stranger = standInId("stranger");
   const none = await world.done(desk.revoke({ node: stranger, keep: false }));
-  assert.deepEqual(none, { revoked: stranger, closed_links: 0 });
+  const nothing = { closed_links: 0, closed_invites: [], ended_nodes: [] };
+  assert.deepEqual(none, { revoked: stranger, ...nothing });
   await world.end();
 });

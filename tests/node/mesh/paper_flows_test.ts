@@ -62,8 +62,8 @@ Deno.test("papers: to revoke a node closes its links everywhere, and it can't co
   assert.ok(b !== undefined && c !== undefined && d !== undefined);
   const [token = ""] = a.invites;
   const kept = b.store.reopened();
-  const closed = await world.done(a.life.flows.revoke({ node: b.id }, false));
-  assert.equal(closed, 1);
+  const { closedLinks } = await world.done(a.life.flows.revoke({ node: b.id }, false));
+  assert.equal(closedLinks, 1);
   const tookMs = await world.agreed([a, c, d]);
   assert.ok(tookMs <= 1_000, `it took ${tookMs} ms`);
   for (const node of [a, c, d]) assert.ok(!node.linked.includes(b.id));
@@ -96,7 +96,13 @@ Deno.test("papers: to revoke an invite ends everybody who came by it", async () 
   await world.done(c.runtime.join([await a.invite("member")]));
   await world.agreed([a, b, c]);
   await world.run(1_000);
-  assert.equal(await world.done(a.life.flows.revoke({ serial: serialOf(c) }, false)), 1);
+  const serial = serialOf(c);
+  assert.deepEqual(await world.done(a.life.flows.revoke({ serial }, false)), {
+    closedLinks: 1,
+    // It came as an inviter, so it is named too, with the invite that it came by.
+    closedInvites: [serial],
+    ended: [c.id],
+  });
   await world.agreed([a, b], 1_000);
   assert.equal(c.runtime.life, undefined);
   await world.end();
@@ -109,7 +115,8 @@ Deno.test("papers: whom a revoked member let in may stay when that is said, and 
   await world.agreed([a, b, c, d]);
   await world.run(2_000);
   const seenBefore = d.seen(c).length;
-  await world.done(a.life.flows.revoke({ node: b.id }, true));
+  const { ended } = await world.done(a.life.flows.revoke({ node: b.id }, true));
+  assert.deepEqual(ended, [b.id]);
   await world.agreed([a, c, d], 3_000);
   await world.run(20_000);
   await world.agreed([a, c, d], 0);
@@ -124,7 +131,10 @@ Deno.test("papers: without that, whom a revoked member let in goes too", async (
   const c = await world.joined("c", b);
   await world.agreed([a, b, c, d]);
   await world.run(2_000);
-  await world.done(a.life.flows.revoke({ node: b.id }, false));
+  const came = serialOf(b);
+  const { ended, closedInvites } = await world.done(a.life.flows.revoke({ node: b.id }, false));
+  assert.deepEqual([...ended].sort(), [b.id, c.id].sort());
+  assert.deepEqual(closedInvites, [came]);
   await world.agreed([a, d], 3_000);
   assert.equal(c.runtime.life, undefined);
   await world.end();
