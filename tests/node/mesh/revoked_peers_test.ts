@@ -1,20 +1,14 @@
 import assert from "node:assert/strict";
 import { decodeMemory, encodeMemory } from "~/mesh/mesh_memory.ts";
-import { type RunningNode, RuntimeWorld } from "#support/runtime_mesh.ts";
+import { meshOf, type RunningNode, type RuntimeWorld } from "#support/runtime_mesh.ts";
 
 /** A mesh of a, who began it, and others that came by its token, all of them kept by each other. */
-async function keptMesh(
-  names: readonly string[],
-): Promise<{ world: RuntimeWorld; a: RunningNode; others: RunningNode[] }> {
-  const world = new RuntimeWorld();
-  const a = await world.resumed("a");
-  const others: RunningNode[] = [];
-  for (const name of names) others.push(await world.joined(name, a));
-  const all = [a, ...others];
-  await world.agreed(all);
+async function keptMesh<Name extends string>(names: readonly Name[]) {
+  const mesh = await meshOf(names);
+  const { world } = mesh;
   await world.run(3_000);
-  for (const node of all) assert.equal((await kept(node)).length, names.length);
-  return { world, a, others };
+  for (const node of world.nodes) assert.equal((await kept(node)).length, names.length);
+  return mesh;
 }
 
 async function kept({ store }: RunningNode): Promise<string[]> {
@@ -29,8 +23,7 @@ async function connectionsIn(world: RuntimeWorld, forMs: number): Promise<number
 }
 
 Deno.test("revoked peers: regression: a revoked node is kept no more, and not dialled after a restart", async () => {
-  const { world, a, others: [b, c] } = await keptMesh(["b", "c"]);
-  assert.ok(b !== undefined && c !== undefined);
+  const { world, a, b, c } = await keptMesh(["b", "c"]);
   await world.done(a.life.flows.revoke({ node: b.id }, false));
   await world.run(3_000);
   assert.deepEqual([await kept(a), await kept(c)], [[c.id], [a.id]]);
@@ -46,8 +39,7 @@ Deno.test("revoked peers: regression: a revoked node is kept no more, and not di
 });
 
 Deno.test("revoked peers: what an older program kept of a revoked node is not dialled, and goes", async () => {
-  const { world, a, others: [b] } = await keptMesh(["b"]);
-  assert.ok(b !== undefined);
+  const { world, a, b } = await keptMesh(["b"]);
   const before = await a.store.load();
   await world.done(a.life.flows.revoke({ node: b.id }, false));
   await world.run(3_000);
@@ -64,8 +56,7 @@ Deno.test("revoked peers: what an older program kept of a revoked node is not di
 });
 
 Deno.test("revoked peers: whom a member revoked that it had let in, the others keep no more", async () => {
-  const { world, a, others: [b] } = await keptMesh(["b"]);
-  assert.ok(b !== undefined);
+  const { world, a, b } = await keptMesh(["b"]);
   await world.until(() => b.runtime.invite !== undefined);
   const c = await world.joined("c", b);
   await world.agreed([a, b, c]);
@@ -78,8 +69,7 @@ Deno.test("revoked peers: whom a member revoked that it had let in, the others k
 });
 
 Deno.test("revoked peers: whom an invite's end put out is forgotten when its certificate is seen", async () => {
-  const { world, a, others: [m, d] } = await keptMesh(["m", "d"]);
-  assert.ok(m !== undefined && d !== undefined);
+  const { world, a, m, d } = await keptMesh(["m", "d"]);
   await world.until(() => m.runtime.invite !== undefined);
   const b = await world.joined("b", m);
   await world.agreed([a, m, d, b]);
@@ -106,8 +96,7 @@ Deno.test("revoked peers: whom an invite's end put out is forgotten when its cer
 });
 
 Deno.test("revoked peers: a token that names a revoked node does not lead to it", async () => {
-  const { world, a, others: [b, c] } = await keptMesh(["b", "c"]);
-  assert.ok(b !== undefined && c !== undefined);
+  const { world, a, b, c } = await keptMesh(["b", "c"]);
   const token = (await a.life.makeInvite(["request"], undefined, [{
     nodeId: b.id,
     leafHash: b.transport.leafHash,
