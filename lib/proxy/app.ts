@@ -298,6 +298,7 @@ class OpenAiDoor {
       signal: call.signal,
       preferred: best === undefined ? undefined : poolOf(best),
       isContinuation: peer?.isContinuation,
+      peer: peer?.nodeId,
     });
     call.onAdmitted(model.id, ticket);
     const continuation = this.#continuation(c, scan, { ...parts, request });

@@ -3,7 +3,6 @@ import type { ModelExplanation } from "~/api/ports.ts";
 import { UserError } from "~/base/errors.ts";
 import { statIfAny } from "~/base/io/files.ts";
 import { formatBytes, GIB } from "~/base/units.ts";
-import { findRunningNode } from "~/engine/io/run_dir.ts";
 import { readGgufFacts } from "~/engine/io/gguf_file.ts";
 import { planMemory } from "~/engine/memory_plan.ts";
 import { shortId } from "~/mesh/ids.ts";
@@ -13,8 +12,9 @@ import { LocalPlanner } from "~/node/io/launch_planner.ts";
 import type { LocalModelSource } from "~/node/io/model_source.ts";
 import { localModels, planRequestOf } from "../compose.ts";
 import type { CommandContext } from "../context.ts";
+import { jsonText } from "../json_text.ts";
 import { prepareEngine } from "./engine.ts";
-import { clientOf } from "./running.ts";
+import { clientOf, consoleOfRunning } from "./running.ts";
 
 /** Lists the models on disk, what is served, and what can be fetched by name. */
 export async function models(context: CommandContext): Promise<number> {
@@ -24,7 +24,7 @@ export async function models(context: CommandContext): Promise<number> {
   const catalogue = CATALOGUE.filter(({ name }) => !onDisk.has(name));
   if (context.isJson) {
     const names = catalogue.map(({ name, description }) => ({ name, description }));
-    context.print(JSON.stringify({ on_disk: inventory, served, catalogue: names }));
+    context.print(jsonText({ onDisk: inventory, served, catalogue: names }));
     return 0;
   }
   context.print("On disk:");
@@ -38,14 +38,16 @@ export async function models(context: CommandContext): Promise<number> {
   return 0;
 }
 
+/** @throws {UserError} when --console names a node that does not answer */
 async function servedModel(context: CommandContext): Promise<string | null> {
-  const node = await findRunningNode(context.homeDir);
-  if (node?.consolePort === undefined) return null;
+  const console = await consoleOfRunning(context);
+  if (console === undefined) return null;
   try {
-    const status = await clientOf(context, node.consolePort).status();
+    const status = await clientOf(context, console).status();
     return status.llama_ready ? status.model_name : null;
   } catch (error) {
-    if (error instanceof UserError) return null;
+    // Of a node that nobody asked for the lists are worth printing without it.
+    if (error instanceof UserError && !context.isConsoleGiven) return null;
     throw error;
   }
 }
@@ -60,7 +62,7 @@ export async function download(context: CommandContext, name: string): Promise<n
   });
   context.print(
     context.isJson
-      ? JSON.stringify({ model: id, path, size_bytes: sizeBytes })
+      ? jsonText({ model: id, path, sizeBytes })
       : `${id}: ${formatBytes(sizeBytes)} at ${path}`,
   );
   return 0;
@@ -71,11 +73,10 @@ export async function download(context: CommandContext, name: string): Promise<n
  * and fetches nothing.
  */
 export async function plan(context: CommandContext, name: string): Promise<number> {
-  const node = context.isConsoleGiven ? undefined : await findRunningNode(context.homeDir);
-  const console = context.isConsoleGiven ? context.consolePort : node?.consolePort;
+  const console = await consoleOfRunning(context);
   if (console === undefined) return await planHere(context, name);
   const told = await clientOf(context, console).explainModel(name);
-  context.print(context.isJson ? JSON.stringify(told) : formatExplanation(told));
+  context.print(context.isJson ? jsonText(told) : formatExplanation(told));
   return told.members.some(({ is_host: isHost }) => isHost) ? 0 : 1;
 }
 
@@ -104,7 +105,7 @@ async function planHere(context: CommandContext, name: string): Promise<number> 
   const planner = new LocalPlanner({ requested, ...(device === undefined ? {} : { device }) });
   const memory = await planner.memory(engine);
   const result = planMemory({ facts: await readGgufFacts(path), memory, requested });
-  if (context.isJson) context.print(JSON.stringify(result));
+  if (context.isJson) context.print(jsonText(result));
   else context.print(result.ok ? result.explanation : result.message);
   return result.ok ? 0 : 1;
 }

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { RateLimit } from "~/mesh/rate_limit.ts";
+import { TokenBucket } from "~/base/token_bucket.ts";
 
 Deno.test("a burst is allowed, then so much a second", () => {
-  const limit = new RateLimit({ burst: 3, perSecond: 2 });
+  const limit = new TokenBucket({ burst: 3, perSecond: 2 });
   assert.deepEqual([1, 2, 3, 4].map(() => limit.take(1, 0)), [true, true, true, false]);
   assert.equal(limit.take(1, 499), false);
   assert.equal(limit.take(1, 500), true);
@@ -11,10 +11,19 @@ Deno.test("a burst is allowed, then so much a second", () => {
   assert.equal(limit.take(3, 1e9), true);
 });
 
+Deno.test("what is given beyond what time brings counts too, up to a burst", () => {
+  const limit = new TokenBucket({ burst: 3, perSecond: 2 });
+  assert.equal(limit.take(3, 0), true);
+  limit.give(1);
+  assert.deepEqual([limit.take(1, 0), limit.take(1, 0)], [true, false]);
+  limit.give(100);
+  assert.deepEqual([limit.take(4, 0), limit.take(3, 0)], [false, true]);
+});
+
 Deno.test("never more than burst and rate together, whatever the clock does", () => {
   const step = fc.record({ passMs: fc.integer({ min: -50, max: 400 }), amount: fc.nat(5) });
   fc.assert(fc.property(fc.array(step), (steps) => {
-    const limit = new RateLimit({ burst: 10, perSecond: 5 });
+    const limit = new TokenBucket({ burst: 10, perSecond: 5 });
     let nowMs = 0;
     let firstMs: number | undefined;
     let latestMs = -Infinity;
