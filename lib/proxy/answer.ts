@@ -2,7 +2,7 @@
 import { type ByteSource, sourceOf, streamOf } from "../base/byte_source.ts";
 import { joined } from "../base/bytes.ts";
 import { messageOf } from "../base/errors.ts";
-import { WholeResponse } from "../base/whole_response.ts";
+import { wholeResponse } from "../base/whole_response.ts";
 import { type Call, ClientGoneError } from "./call.ts";
 import { DoorError, engineErrorBody, errorResponse, jsonResponse } from "./errors.ts";
 import type { Forwarded } from "./far_refusal.ts";
@@ -29,7 +29,7 @@ export function answerOf(forwarded: Forwarded, call: Call): Response {
     call.onBytes(body?.length ?? 0);
     if (body !== null) onComplete?.(body);
     call.finish("answered", { status });
-    if (body !== null) return new WholeResponse(body, { status, headers });
+    if (body !== null) return wholeResponse(body, { status, headers });
     headers["content-length"] = "0";
     return new Response(null, { status, headers });
   }

@@ -102,8 +102,7 @@ export interface OpenAiAppTypes {
 
 type Ctx = Context<OpenAiAppTypes>;
 
-const GET_PATHS = ["/v1/models", "/models", "/health", "/v1/health", "/metrics"];
-const MODEL_PATHS = ["/v1/models/:id{.+}", "/models/:id{.+}"];
+const READ = ["GET", "HEAD"];
 /** Paths that need no key: load balancers ask them, and they tell nothing. */
 const OPEN_PATHS = new Set(["/health", "/v1/health"]);
 /** A caller's own id, if it can stand in headers and logs as it is. */
@@ -117,26 +116,29 @@ const PATH_SHOWN_CHARS_MAX = 200;
 export function createOpenAiApp(options: OpenAiAppOptions): Hono<OpenAiAppTypes> {
   const door = new OpenAiDoor(options);
   const app = new Hono<OpenAiAppTypes>();
-  app.use(async (c, next) => {
-    door.greet(c);
-    const refusal = door.turnAway(c);
-    if (refusal === undefined) await next();
-    else c.res = refusal;
-    door.stamp(c);
+  // One handler for each path: a chain of middleware costs every request a tenth of its time here.
+  const serve = (paths: readonly string[], methods: readonly string[], respond: Respond): void => {
+    const allow = [...methods, "OPTIONS"].join(", ");
+    for (const path of paths) {
+      app.all(path, (c) => {
+        const isMeant = methods.includes(c.req.method);
+        return door.answer(c, isMeant ? respond : () => door.wrongMethod(c, allow));
+      });
+    }
+  };
+  serve(ENGINE_PATHS, ["POST"], (c) => door.ask(c));
+  serve(["/v1/models", "/models"], READ, () => door.listModels());
+  serve(["/v1/models/:id{.+}", "/models/:id{.+}"], READ, (c) => {
+    return door.oneModel(c.req.param("id") ?? "");
   });
-  for (const path of ENGINE_PATHS) app.post(path, (c) => door.ask(c));
-  for (const path of ["/v1/models", "/models"]) app.get(path, () => door.listModels());
-  for (const path of MODEL_PATHS) app.get(path, (c) => door.oneModel(c.req.param("id") ?? ""));
-  for (const path of ["/health", "/v1/health"]) app.get(path, (c) => door.health(c));
-  app.get("/metrics", () => door.metrics());
-  for (const path of ENGINE_PATHS) app.all(path, (c) => door.wrongMethod(c, "POST, OPTIONS"));
-  for (const path of [...GET_PATHS, ...MODEL_PATHS]) {
-    app.all(path, (c) => door.wrongMethod(c, "GET, HEAD, OPTIONS"));
-  }
-  app.notFound((c) => door.unknownPath(c));
+  serve([...OPEN_PATHS], READ, (c) => door.health(c));
+  serve(["/metrics"], READ, () => door.metrics());
+  app.notFound((c) => door.answer(c, () => door.unknownPath(c)));
   app.onError((error, c) => door.onError(error, c));
   return app;
 }
+
+type Respond = (c: Ctx) => Response | Promise<Response>;
 
 class OpenAiDoor {
   readonly #options: OpenAiAppOptions;
@@ -155,8 +157,21 @@ class OpenAiDoor {
     this.#desk = new AdmissionDesk({ clock, timers, limits: this.#limits.admission });
   }
 
+  /** Answers a request, if it may come in; whatever happens is an answer. */
+  async answer(c: Ctx, respond: Respond): Promise<Response> {
+    this.#greet(c);
+    let response = this.#turnAway(c);
+    try {
+      response ??= await respond(c);
+    } catch (error) {
+      response = this.onError(error, c);
+    }
+    this.#stamp(c, response);
+    return response;
+  }
+
   /** Settles the request's id and who sent it. */
-  greet(c: Ctx): void {
+  #greet(c: Ctx): void {
     const given = c.req.header("x-request-id");
     const isSane = given !== undefined && REQUEST_ID.test(given);
     c.set("requestId", isSane ? given : this.#options.newRequestId());
@@ -164,7 +179,7 @@ class OpenAiDoor {
   }
 
   /** Answers requests that come from the wrong place or without a key, and preflights. */
-  turnAway(c: Ctx): Response | undefined {
+  #turnAway(c: Ctx): Response | undefined {
     // The link has proved who asks, and with which rights.
     if (c.env?.peer !== undefined) return this.#turnAwayPeer(c);
     const { policy } = this.#options;
@@ -183,8 +198,7 @@ class OpenAiDoor {
   }
 
   /** Puts on every answer what every answer has. */
-  stamp(c: Ctx): void {
-    const { headers } = c.res;
+  #stamp(c: Ctx, { headers }: Response): void {
     headers.set("x-request-id", c.get("requestId"));
     if (!headers.has("x-mesh-llm-node")) headers.set("x-mesh-llm-node", this.#options.nodeId);
     const origin = c.get("origin");

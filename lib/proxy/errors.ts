@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { WholeResponse } from "../base/whole_response.ts";
+import { wholeResponse } from "../base/whole_response.ts";
 import type { JsonObject, JsonValue } from "../base/json.ts";
 
 /** Whose shapes a client understands. */
@@ -94,7 +94,7 @@ export function jsonResponse(
   body: JsonObject,
   options: { readonly status?: number; readonly headers?: Readonly<Record<string, string>> } = {},
 ): Response {
-  return new WholeResponse(new TextEncoder().encode(JSON.stringify(body)), {
+  return wholeResponse(new TextEncoder().encode(JSON.stringify(body)), {
     status: options.status ?? 200,
     headers: { ...options.headers, "content-type": "application/json" },
   });

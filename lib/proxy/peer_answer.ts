@@ -1,7 +1,7 @@
 import { type ByteSource, sourceOf } from "../base/byte_source.ts";
 import type { CancelTimer, Timers } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
-import { WholeResponse } from "../base/whole_response.ts";
+import { isWhole } from "../base/whole_response.ts";
 import type { PeerStream, StreamFrame } from "../mesh/link_ports.ts";
 import { encodeAnswerHead, encodeBroken } from "./peer_head.ts";
 import { UpstreamError } from "./ports.ts";
@@ -32,7 +32,7 @@ export async function writeAnswer(
   } as const;
   const watch = new StallWatch(timers, stalledReaderMs, () => stream.cancel());
   try {
-    if (response instanceof WholeResponse) {
+    if (isWhole(response)) {
       await watch.during(writeWhole(stream, head, response.whole));
     } else await writePieces(stream, { head, body: response.body, watch, isEnding });
   } finally {

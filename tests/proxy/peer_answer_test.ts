@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { MemoryPeerStream } from "#support/memory_peer_stream.ts";
 import { turns } from "#support/peer_pair.ts";
 import { VirtualTime } from "#support/virtual_time.ts";
-import { WholeResponse } from "~/base/whole_response.ts";
+import { wholeResponse } from "~/base/whole_response.ts";
 import { StreamBrokenError } from "~/mesh/link_ports.ts";
 import { writeAnswer } from "~/proxy/peer_answer.ts";
 
@@ -49,7 +49,7 @@ Deno.test("writeAnswer() writes head, bytes and END", async () => {
 Deno.test("writeAnswer() writes an answer that is there as a whole without waiting in between", async () => {
   const [near, far] = MemoryPeerStream.pair(10);
   const bytes = new TextEncoder().encode("more than the window of this stream");
-  const set = options(new WholeResponse(bytes, { status: 200, headers: {} }));
+  const set = options(wholeResponse(bytes, { status: 200, headers: {} }));
   const writing = writeAnswer(far, set);
   assert.equal((await near.read())?.kind, "head");
   const data = await near.read();
@@ -61,7 +61,7 @@ Deno.test("writeAnswer() writes an answer that is there as a whole without waiti
 
 Deno.test("writeAnswer() gives up on a peer that takes nothing of a whole answer", async () => {
   const [, far] = MemoryPeerStream.pair(10);
-  const set = options(new WholeResponse(new Uint8Array(100), { status: 200, headers: {} }));
+  const set = options(wholeResponse(new Uint8Array(100), { status: 200, headers: {} }));
   const writing = writeAnswer(far, set);
   await turns();
   set.timers.advance(2_000);

@@ -11,7 +11,7 @@ import { asChunk, headWithBody, LAST_CHUNK, statusLine } from "../http1_answer.t
 import type { RequestHead } from "../http1_request.ts";
 import type { BodySink, DoorEnv, IncomingBody } from "../http_door.ts";
 import { lightRequest } from "../light_request.ts";
-import { WholeResponse } from "../whole_response.ts";
+import { isWhole } from "../whole_response.ts";
 
 const log = getLogger(["mesh-llm", "base"]);
 
@@ -219,8 +219,9 @@ export class Exchange implements DoorEnv, IncomingBody {
       await this.#sendWhole(fields, undefined);
     } else if (hasLength) {
       // Asking for `body` would make a stream of it first.
-      const isAtHand = response instanceof WholeResponse;
-      const bytes = isAtHand ? response.whole : new Uint8Array(await response.arrayBuffer());
+      const bytes = isWhole(response)
+        ? response.whole
+        : new Uint8Array(await response.arrayBuffer());
       await this.#sendWhole(fields, bytes);
     } else if (response.body === null) {
       await this.#sendWhole(`${fields}content-length: 0\r\n`, undefined);
