@@ -6,6 +6,7 @@ import { Program, trivialEngine } from "./program.ts";
 import type { Shape } from "./requests.ts";
 import type { SectionContext } from "./section.ts";
 import { differences, pairUp, percentile } from "./stats.ts";
+import { warmUp } from "./warm_up.ts";
 
 /** Bars on what is added, in milliseconds. */
 const SMALL_P50: Bar = { kind: "at-most", value: 0.5 };
@@ -49,6 +50,8 @@ export async function measureLatencies({ sizes, dir, tell }: SectionContext): Pr
     stream: sizes.streamRequests,
     paced: sizes.pacedRequests,
   };
+  tell("latency: warming up");
+  await warmUp(load, { targets: [program.engine, program.api], loadMs: sizes.loadMs });
   const figures: Figure[] = [];
   for (const shape of ["small", "stream", "paced"] as const) {
     tell(`latency: ${shape}, ${sizes.rounds} rounds of ${requests[shape]} requests each way`);

@@ -19,6 +19,7 @@ import { type ProcessMemory, readMemory } from "./proc.ts";
 import { Program, trivialEngine } from "./program.ts";
 import type { Shape, Target } from "./requests.ts";
 import type { SectionContext } from "./section.ts";
+import { warmUp } from "./warm_up.ts";
 
 const MIB = 1024 * 1024;
 /** Bars on what host and link add together, in milliseconds. */
@@ -40,9 +41,6 @@ const VIEWS: Readonly<Record<"small" | "paced", readonly MeshView[]>> = {
 };
 
 const CLIENTS = 64;
-const WARMUP_CLIENTS = 16;
-/** As long as this many of the loads that are measured elsewhere. */
-const WARMUP_LOADS = 3;
 /** A little below the largest body that a door takes. */
 const UPLOAD_BYTES = 60 * MIB;
 const ANSWER_BYTES = 128 * MIB;
@@ -99,22 +97,10 @@ class MeshBench {
     this.#tell = tell;
   }
 
-  /** Compilers go on to better code for tens of thousands of requests. */
   async warmUp(): Promise<void> {
     this.#tell("mesh: warming up");
     const { load, near, host } = this.#parts;
-    const durationMs = WARMUP_LOADS * this.#sizes.loadMs;
-    const common = {
-      kind: "throughput",
-      clients: WARMUP_CLIENTS,
-      durationMs,
-      cpuPids: [],
-    } as const;
-    for (const target of [near.api, host.api]) {
-      for (const shape of ["small", "stream"] as const) {
-        await load.run({ ...common, target, shape });
-      }
-    }
+    await warmUp(load, { targets: [near.api, host.api], loadMs: this.#sizes.loadMs });
   }
 
   async latencies(): Promise<Figure[]> {
