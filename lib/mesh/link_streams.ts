@@ -17,6 +17,8 @@ import type { ByteStream, Connection } from "./transport.ts";
 
 /** For a stream's first bytes, once it is there. */
 const PREFIX_MS = 5_000;
+/** For our end of a stream that the peer has ended. */
+const END_MS = 10_000;
 /** For the peer to allow another stream. */
 const OPEN_MS = 10_000;
 /** Streams of ours that wait for their next exchange: more than most nodes have requests at a time with one peer. */
@@ -162,7 +164,9 @@ export class LinkStreams {
     const first = await next;
     if (first !== undefined && this.#closed === undefined) return await this.#take(bytes, first);
     // The transport takes a stream back when both directions have ended.
+    const cancel = this.#host.timers.after(END_MS, () => bytes.abort());
     await bytes.end().catch(() => {});
+    cancel();
     bytes.abort();
   }
 
