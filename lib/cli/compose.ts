@@ -88,6 +88,7 @@ export async function composeNode(options: ComposeOptions): Promise<ComposedNode
     events: {
       ...options.onMesh,
       member: (event, id) => made.node?.onMember(event, id),
+      demand: (client, asked) => made.election?.clientAsked(client, asked),
       changed: () => made.node?.onMeshChanged(),
       stream: (link, stream) => {
         const { nodeId, certificate } = link.peer;
@@ -154,7 +155,9 @@ function composeElection(
     local,
     others: () => runtime.life?.session.members() ?? [],
     mayServe: () => !settings.isClient && runtime.life?.role !== "client",
-    isHeard: () => runtime.life?.role !== "client",
+    hasRecord: () => !settings.isClient && runtime.life?.role !== "client",
+    isHeard: () => runtime.life?.clientVoice.isHeard ?? false,
+    askMembers: (id) => runtime.life?.clientVoice.ask(id),
     disk: () => disk.models,
     // Of the others the size is known only to whoever asks for the download.
     catalogue: CATALOGUE.flatMap(({ name, pinned }) =>

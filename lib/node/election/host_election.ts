@@ -7,11 +7,13 @@ import { getLogger } from "@logtape/logtape";
 import type { CancelTimer, Clock, Timers } from "~/base/clock.ts";
 import { assertNever, messageOf, UserError } from "~/base/errors.ts";
 import type { Rng } from "~/base/rng.ts";
+import { PER_MINUTE_OF_ONE } from "~/election/demand.ts";
 import { Election, type ElectionEffect, type ElectionInput } from "~/election/election.ts";
 import { explainModel, type Explanation } from "~/election/explain.ts";
 import { planMesh } from "~/election/plan.ts";
 import type { ElectionMember, MeshView } from "~/election/ports.ts";
 import type { Memory } from "~/engine/memory_plan.ts";
+import type { AskedModel } from "~/mesh/control.ts";
 import type { ElectionRecord } from "~/mesh/election_record.ts";
 import type { NodeId } from "~/mesh/ids.ts";
 import type { MemberView } from "~/mesh/membership_ports.ts";
@@ -19,6 +21,7 @@ import { plainName } from "~/proxy/models.ts";
 import type { LocalModel } from "../local_model.ts";
 import { idOf, type SlotState } from "../model_slot.ts";
 import type { PreparedEngine } from "../ports.ts";
+import { ClientDemand } from "./client_demand.ts";
 import { electionMemberOf } from "./other_member.ts";
 import { modelNameOf, OwnStanding, type OwnStandingOptions } from "./own_standing.ts";
 
@@ -42,8 +45,12 @@ export interface HostElectionPorts extends Omit<OwnStandingOptions, "mayServe"> 
   readonly others: () => readonly MemberView[];
   /** This node's papers let it serve, and it was not started to serve nothing. */
   readonly mayServe: () => boolean;
-  /** What this node says is heard by others, or it is alone: not a client. */
+  /** Others read what this node says in its record, or it is alone: not a client. */
+  readonly hasRecord: () => boolean;
+  /** For a client: whether a member hears what is asked for here. */
   readonly isHeard: () => boolean;
+  /** For a client: tells a member that a caller asked for a model. */
+  readonly askMembers: (id: string) => void;
   /** Looks at this machine's memory. */
   readonly measure: (engine: PreparedEngine) => Promise<Memory>;
   /** The own record has something else to say. */
@@ -72,6 +79,7 @@ export class HostElection {
   readonly #ports: HostElectionPorts;
   readonly #machine: Election;
   readonly #own: OwnStanding;
+  readonly #clients = new ClientDemand();
   readonly #unsubscribe: () => void;
   #gather: CancelTimer | undefined;
   #wake: CancelTimer | undefined;
@@ -135,7 +143,27 @@ export class HostElection {
 
   /** A caller of this node asked for a model that is known in the mesh. */
   demanded(id: string): void {
-    if (this.#own.count(id)) this.#tell();
+    const { hasRecord, askMembers, local } = this.#ports;
+    if (this.#isOver) return;
+    if (hasRecord()) {
+      if (this.#own.count(id)) this.#tell();
+      return;
+    }
+    // What a client has of its own is for itself: nobody else need have it.
+    if (idOf(local.state) !== id) askMembers(id);
+  }
+
+  /** Callers of a client asked for models: what counts of it counts as asked for here. */
+  clientAsked(client: NodeId, asked: readonly AskedModel[]): void {
+    if (this.#isOver) return;
+    const nowMs = this.#ports.clock.nowMs();
+    // Not what is only in the catalogue: clients must not make others fetch.
+    const known = (): ReadonlySet<string> => new Set(namesOf(this.#view()));
+    let isNews = false;
+    for (const { id, requests } of this.#clients.admit(client, asked, { known, nowMs })) {
+      if (this.#own.count(id, requests)) isNews = true;
+    }
+    if (isNews) this.#tell();
   }
 
   /** This node's own engine got a request. */
@@ -167,12 +195,7 @@ export class HostElection {
   /** The model that a name means, when anybody in the mesh has, can fetch or wants it. */
   known(name: string): KnownModel | undefined {
     const view = this.#view();
-    const ids = view.members.flatMap((member) => [
-      ...[...member.hosted, ...member.onDisk, ...member.fetchable].map(({ id }) => id),
-      ...member.asksHere,
-      ...member.wants,
-    ]);
-    const all = [...ids, ...this.#ports.catalogue.map(({ id }) => id)];
+    const all = [...namesOf(view), ...this.#ports.catalogue.map(({ id }) => id)];
     const id = all.find((one) => one === name) ??
       all.find((one) => plainName(one) === plainName(name));
     return id === undefined ? undefined : { id, isComing: this.#isComing(id, view) };
@@ -188,7 +211,8 @@ export class HostElection {
 
   /** Whether somebody takes a model on once it is asked for here. */
   #isComing(id: string, { members }: MeshView): boolean {
-    if (!this.#ports.isHeard()) return false;
+    const { hasRecord, isHeard } = this.#ports;
+    if (!hasRecord() && !isHeard()) return false;
     const asked = members.map((member) =>
       member.node === this.#ports.nodeId ? this.#member(id) : member
     );
@@ -196,13 +220,18 @@ export class HostElection {
     return found !== undefined && found.hosts.length > 0;
   }
 
-  /** This node, as it would be with one more wish. */
+  /** This node, as it would be with one more request for a model. */
   #member(wish?: string): ElectionMember {
     const record = this.record();
     const catalogue = this.#ports.catalogue.find(({ id }) => id === wish);
     const own = { ...record, node: this.#ports.nodeId, isLeaving: this.#isOver };
     if (wish === undefined) return own;
-    const wished = { ...own, wants: [wish, ...own.wants] };
+    const asked = own.demand.find(({ id }) => id === wish)?.perMinute ?? 0;
+    const demand = [
+      { id: wish, perMinute: asked + PER_MINUTE_OF_ONE },
+      ...own.demand.filter(({ id }) => id !== wish),
+    ];
+    const wished = { ...own, demand };
     // What a wish makes fetchable is told with the demand that it becomes.
     if (catalogue === undefined || record.fetchable.some(({ id }) => id === wish)) return wished;
     return { ...wished, fetchable: [...own.fetchable, this.#own.fetchable(catalogue)] };
@@ -292,4 +321,13 @@ export class HostElection {
     await this.#ports.speak();
     await dropping;
   }
+}
+
+/** Every name of a model that members have, can fetch, or were asked for by flag. */
+function namesOf({ members }: MeshView): readonly string[] {
+  return members.flatMap((member) => [
+    ...[...member.hosted, ...member.onDisk, ...member.fetchable].map(({ id }) => id),
+    ...member.asksHere,
+    ...member.wants,
+  ]);
 }

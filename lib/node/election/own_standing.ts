@@ -72,9 +72,9 @@ export class OwnStanding {
     return this.#asked.get(id) ?? id;
   }
 
-  /** A caller of this node asked for a model; returns whether the mesh should hear of it. */
-  count(id: string): boolean {
-    return this.#demand.count(id, this.#options.clock.nowMs());
+  /** Callers of this node, or of its clients, asked for a model; returns whether the mesh should hear of it. */
+  count(id: string, requests = 1): boolean {
+    return this.#demand.count(id, this.#options.clock.nowMs(), requests);
   }
 
   /** The memory of now; returns whether there is something else to tell. */

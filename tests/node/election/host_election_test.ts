@@ -28,6 +28,8 @@ class Stage {
   slot: SlotState = EMPTY_SLOT;
   failure: Error | undefined;
   changes = 0;
+  isClient = false;
+  isHeard = false;
   #listener: (slot: SlotState) => void = () => {};
   readonly election: HostElection;
 
@@ -51,8 +53,10 @@ class Stage {
         drop: (graceMs) => this.#drop(graceMs),
       },
       others: () => this.others.map(viewOf),
-      mayServe: () => true,
-      isHeard: () => true,
+      mayServe: () => !this.isClient,
+      hasRecord: () => !this.isClient,
+      isHeard: () => this.isHeard,
+      askMembers: (id) => void this.deeds.push(`ask for ${id}`),
       disk: () => disk.map((id) => ({ id, sizeBytes: 1_000 })),
       catalogue: [{ id: "starter", sizeBytes: 1_000 }],
       requested: {},
@@ -228,4 +232,60 @@ Deno.test("memory is looked at now and then, and a look that fails does no harm"
   await stage.pass(30_000);
   await stage.pass(30_000);
   assert.ok(stage.changes >= before + 2);
+});
+
+Deno.test("regression: a client is told that a model comes once it asks for it, where a member hears it", async () => {
+  const stage = new Stage([], []);
+  stage.isClient = true;
+  stage.others = [member(2, { onDisk: [offer("c")] }), member(3, { onDisk: [offer("huge", 100)] })];
+  await settled(stage);
+  assert.deepEqual(stage.election.known("C.gguf"), { id: "c", isComing: false }, "nobody hears it");
+  stage.isHeard = true;
+  assert.deepEqual(stage.election.known("C.gguf"), { id: "c", isComing: true });
+  assert.deepEqual(stage.election.known("huge"), { id: "huge", isComing: false });
+  stage.election.demanded("c");
+  assert.deepEqual(stage.deeds, ["ask for c"]);
+  assert.deepEqual(stage.election.record().demand, [], "it is the member that counts it");
+});
+
+Deno.test("a client asks nobody for what it serves itself", async () => {
+  const stage = await settled(new Stage());
+  stage.isClient = true;
+  stage.becomes({ kind: "ready", model: modelOf("a"), sinceUnixS: 1 });
+  stage.election.demanded("a");
+  stage.election.demanded("b");
+  assert.deepEqual(stage.deeds, ["ask for b"]);
+});
+
+Deno.test("what callers of a client ask for is told as asked for here, and makes it load", async () => {
+  const stage = await settled(new Stage());
+  const before = stage.changes;
+  stage.election.clientAsked("client", [{ id: "b", requests: 1 }, { id: "invented", requests: 9 }]);
+  assert.ok(stage.changes > before, "the record says so");
+  assert.deepEqual(stage.election.record().demand.map(({ id }) => id), ["b"]);
+  await stage.pass(50);
+  await stage.pass(2_000);
+  assert.deepEqual(stage.deeds, ["load b"]);
+});
+
+Deno.test("a client makes nobody fetch what is only in the catalogue", async () => {
+  const stage = await settled(new Stage());
+  stage.election.clientAsked("client", [{ id: "starter", requests: 5 }]);
+  await stage.pass(50);
+  await stage.pass(30_000);
+  assert.deepEqual(stage.deeds, []);
+  assert.deepEqual(stage.election.record().fetchable, []);
+});
+
+Deno.test("one more request takes no place from what is asked for more", async () => {
+  const stage = await settled(new Stage([], []));
+  // One member with room for one of two models, and nothing served yet.
+  stage.others = [
+    member(2, {
+      onDisk: [offer("c"), offer("d")],
+      demand: [{ id: "c", perMinute: 4 }],
+    }),
+  ];
+  assert.equal(stage.election.known("c")?.isComing, true);
+  assert.equal(stage.election.known("d")?.isComing, false);
 });

@@ -105,3 +105,24 @@ Deno.test("a model that is only on a standby's disk is loaded by being asked for
   await alpha.listed("gamma");
   assert.equal(await hostOf("gamma", alpha, [standby]), standby);
 });
+
+Deno.test("regression: a model that is only on a member's disk is loaded when a client asks for it", async () => {
+  await using alpha = await MeshTestNode.start({ serves: "alpha" });
+  const token = await alpha.token();
+  await using standby = await MeshTestNode.start({ token, isStandby: true, onDisk: ["gamma"] });
+  await using client = await MeshTestNode.start({ isClient: true, token });
+  await standby.events.status(({ node_status: status }) => status === "standby", "standby");
+  await client.listed("alpha");
+  const isComing = async (): Promise<boolean> => {
+    const response = await client.chat("gamma");
+    // The standby's record may not be here yet.
+    return (await errorOf(response))["code"] === "model_loading" &&
+      response.headers.get("retry-after") === "5";
+  };
+  await until(isComing, "the promise that gamma comes");
+  await client.listed("gamma");
+  assert.equal(await hostOf("gamma", client, [standby]), standby);
+  const invented = await client.chat("invented");
+  assert.equal(invented.status, 404);
+  await invented.body?.cancel();
+});
