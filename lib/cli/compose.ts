@@ -17,7 +17,7 @@ import type { PlanRequest } from "~/engine/memory_plan.ts";
 import { CATALOGUE } from "~/models/catalogue.ts";
 import { shortId } from "~/mesh/ids.ts";
 import { DiskModels } from "~/node/disk_models.ts";
-import { HostElection } from "~/node/election/host_election.ts";
+import { type Decision, HostElection } from "~/node/election/host_election.ts";
 import { EngineDriver } from "~/node/engine_driver.ts";
 import { EventHub } from "~/node/events.ts";
 import { Inflight } from "~/node/inflight.ts";
@@ -97,7 +97,12 @@ export async function composeNode(options: ComposeOptions): Promise<ComposedNode
       },
     },
   });
-  const election = made.election = composeElection(settings, { ...parts, mesh, disk });
+  const election = made.election = composeElection(settings, {
+    ...parts,
+    mesh,
+    disk,
+    decided: (decision) => made.node?.onDecision(decision),
+  });
   const node = made.node = composeMeshNode(options, { ...parts, mesh, disk, election });
   const openai = openAiApp(node, settings, (id) => election.demanded(id));
   const peers = made.peers = composePeerDoor(mesh, openai, local);
@@ -145,7 +150,9 @@ interface MeshParts extends LocalParts {
 /** What decides what this node serves. */
 function composeElection(
   settings: NodeSettings,
-  { local, planner, mesh: { nodeId, runtime }, disk }: MeshParts,
+  { local, planner, mesh: { nodeId, runtime }, disk, decided }: MeshParts & {
+    readonly decided: (decision: Decision) => void;
+  },
 ): HostElection {
   return new HostElection({
     nodeId,
@@ -168,6 +175,7 @@ function composeElection(
     measure: (engine) => planner.memory(engine),
     changed: () => runtime.changed(),
     speak: () => runtime.speak(),
+    decided,
   });
 }
 

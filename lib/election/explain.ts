@@ -131,9 +131,9 @@ function summaryOf(id: string, { found, view, isKnown }: Case): string {
   const [host] = hosts;
   if (host === undefined) return `no member can hold ${quote(id)}: ${lackOf(view, id)}`;
   if (hosts.length === 1) {
-    return `${would}host of ${quote(id)} is ${short(host.node)}: ${hostWords(host.cause)}`;
+    return `${would}host of ${quote(id)} is ${shortNode(host.node)}: ${hostWords(host.cause)}`;
   }
-  return `${would}hosts of ${quote(id)} are ${hosts.map(({ node }) => short(node)).join(", ")}`;
+  return `${would}hosts of ${quote(id)} are ${hosts.map(({ node }) => shortNode(node)).join(", ")}`;
 }
 
 /** What stands against a model everywhere. */
@@ -158,7 +158,7 @@ function lackOf(view: MeshView, id: string): string {
   return `it needs ${formatBytes(needed)}, the most that is free is ${
     formatBytes(most.bytes)
   } on ` +
-    short(most.node);
+    shortNode(most.node);
 }
 
 /** What would let a model run that nobody can hold. */
@@ -172,7 +172,7 @@ function adviceOf(view: MeshView, id: string): string {
   for (const seat of facts === undefined ? [] : seats.all()) {
     const obstacle = facts === undefined ? undefined : seats.optionOf(facts, seat);
     if (obstacle === undefined || !("kind" in obstacle) || obstacle.kind !== "occupied") continue;
-    return `It would fit on ${short(seat.member.node)} once ${
+    return `It would fit on ${shortNode(seat.member.node)} once ${
       obstacle.by.map(quote).join(" and ")
     } is dropped there`;
   }
@@ -183,6 +183,7 @@ function quote(text: string): string {
   return `"${text}"`;
 }
 
-function short(node: NodeId): string {
+/** A node id as people see it. */
+export function shortNode(node: NodeId): string {
   return node.slice(0, SHORT_CHARS);
 }

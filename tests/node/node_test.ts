@@ -45,6 +45,7 @@ class Stage {
     began: () => void this.deeds.push("began"),
     ended: (serviceMs) => void this.deeds.push(`ended after ${serviceMs}`),
     standing: () => ({ isStandby: false, reason: "host of tiny: asked for here" }),
+    reasons: () => new Map([["tiny", "node-a: asked for there"]]),
     known: (name) => ({ id: name, isComing: true }),
     explain: (id) => ({
       id,
@@ -244,4 +245,16 @@ Deno.test("MeshNode explains a model in the words of the election", () => {
     members: [{ id: "node-a", is_host: true, words: "asked for there" }],
     advice: null,
   });
+});
+
+Deno.test("MeshNode tells followers what it decides about models, and why", () => {
+  const stage = new Stage();
+  stage.node.onDecision({ kind: "takes_on", model: "tiny", reason: "its host is full" });
+  stage.node.onDecision({ kind: "stands_by", model: null, reason: "all have a host" });
+  assert.deepEqual(stage.events.map(({ kind }) => kind), ["model", "status", "model", "status"]);
+  const place = { state: "empty", phase: null, percent: null };
+  assert.deepEqual(stage.events.flatMap(({ kind, data }) => kind === "model" ? [data] : []), [
+    { name: "tiny", ...place, decision: "takes_on", reason: "its host is full" },
+    { name: null, ...place, decision: "stands_by", reason: "all have a host" },
+  ]);
 });

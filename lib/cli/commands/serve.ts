@@ -169,7 +169,8 @@ async function firstWork(
     return await election.measure();
   }
   await firstLoad(local, model, (id) => {
-    if (model !== undefined) election.askedHere(id, model);
+    if (model === undefined) election.choseHere(id);
+    else election.askedHere(id, model);
   });
 }
 

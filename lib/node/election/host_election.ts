@@ -9,9 +9,10 @@ import { assertNever, messageOf, UserError } from "~/base/errors.ts";
 import type { Rng } from "~/base/rng.ts";
 import { PER_MINUTE_OF_ONE } from "~/election/demand.ts";
 import { Election, type ElectionEffect, type ElectionInput } from "~/election/election.ts";
-import { explainModel, type Explanation } from "~/election/explain.ts";
+import { explainModel, type Explanation, hostWords } from "~/election/explain.ts";
 import { planMesh } from "~/election/plan.ts";
 import type { ElectionMember, MeshView } from "~/election/ports.ts";
+import { whyHosted } from "~/election/why.ts";
 import type { Memory } from "~/engine/memory_plan.ts";
 import type { AskedModel } from "~/mesh/control.ts";
 import type { ElectionRecord } from "~/mesh/election_record.ts";
@@ -57,6 +58,16 @@ export interface HostElectionPorts extends Omit<OwnStandingOptions, "mayServe"> 
   readonly changed: () => void;
   /** Says it now; resolves when it was handed on. */
   readonly speak: () => Promise<void>;
+  /** For whoever follows what this node does; must not throw. */
+  readonly decided: (decision: Decision) => void;
+}
+
+/** What this node begins to do about models, and why. */
+export interface Decision {
+  readonly kind: "takes_on" | "drops" | "stands_by";
+  /** Null when it has nothing to serve. */
+  readonly model: string | null;
+  readonly reason: string;
 }
 
 /** Why this node does what it does. */
@@ -84,7 +95,6 @@ export class HostElection {
   #gather: CancelTimer | undefined;
   #wake: CancelTimer | undefined;
   #look: CancelTimer | undefined;
-  #reason: { readonly id: string; readonly text: string } | undefined;
   #standby: string | undefined;
   #isOver = false;
 
@@ -131,13 +141,20 @@ export class HostElection {
   /** A person, or a flag, asked for a model here, and it is being loaded. */
   askedHere(id: string, name: string): void {
     this.#own.ask(id, name);
-    this.#reason = { id, text: `host of ${id}: asked for here` };
+    this.#takesOn(id, hostWords({ kind: "asked_here" }));
     this.#tell({ kind: "asked_by_hand", id });
+  }
+
+  /** Nobody asked for anything here, and the best that fits is being loaded. */
+  choseHere(id: string): void {
+    this.#takesOn(id, "the best of its models that fits, asked for by nobody");
+    this.#tell();
   }
 
   /** A person dropped a model here. */
   droppedHere(id: string): void {
     this.#own.unask(id);
+    this.#ports.decided({ kind: "drops", model: id, reason: "dropped by hand" });
     this.#tell({ kind: "dropped_by_hand", id });
   }
 
@@ -189,7 +206,21 @@ export class HostElection {
     if (id === undefined) {
       return { isStandby: this.#standby !== undefined, reason: this.#standby ?? null };
     }
-    return { isStandby: false, reason: this.#reason?.id === id ? this.#reason.text : null };
+    const words = this.#own.hasAsked(id) ? "asked for here" : this.#own.whyOf(id);
+    return { isStandby: false, reason: words === undefined ? null : `host of ${id}: ${words}` };
+  }
+
+  /** Why models have the hosts that they have, by name. */
+  reasons(): ReadonlyMap<string, string> {
+    const { members } = this.#view();
+    const needs = new Map(this.#machine.plan.models.map(({ id, need }) => [id, need]));
+    const ids = new Set(members.flatMap(({ hosted }) => hosted.map(({ id }) => id)));
+    const found = new Map<string, string>();
+    for (const id of ids) {
+      const why = whyHosted(id, members, needs.get(id));
+      if (why !== undefined) found.set(id, why);
+    }
+    return found;
   }
 
   /** The model that a name means, when anybody in the mesh has, can fetch or wants it. */
@@ -294,15 +325,14 @@ export class HostElection {
       case "stand_by":
         log.info("Standby: {reason}", { reason: effect.reason });
         this.#standby = effect.reason;
-        return;
+        return this.#ports.decided({ kind: "stands_by", model: null, reason: effect.reason });
       default:
         assertNever(effect);
     }
   }
 
   async #load(id: string, reason: string): Promise<void> {
-    log.info("{reason}", { reason });
-    this.#reason = { id, text: reason };
+    this.#takesOn(id, reason);
     try {
       await this.#ports.local.load(this.#own.nameOf(id));
     } catch (error) {
@@ -313,10 +343,18 @@ export class HostElection {
     }
   }
 
+  #takesOn(id: string, words: string): void {
+    this.#own.explain(id, words);
+    const reason = this.#own.hasAsked(id) ? "asked for here" : words;
+    log.info("Host of {id}: {reason}", { id, reason });
+    this.#ports.decided({ kind: "takes_on", model: id, reason });
+  }
+
   /** The others hear first that it goes. */
   async #drop(id: string, reason: string): Promise<void> {
     if (idOf(this.#ports.local.state) !== id) return;
     log.info("Drops {id}: {reason}", { id, reason });
+    this.#ports.decided({ kind: "drops", model: id, reason });
     const dropping = this.#ports.local.drop(DRAIN_MS);
     await this.#ports.speak();
     await dropping;

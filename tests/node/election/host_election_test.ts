@@ -24,6 +24,7 @@ function viewOf(other: ElectionMember): MemberView {
 class Stage {
   readonly time = new VirtualTime();
   readonly deeds: string[] = [];
+  readonly decisions: string[] = [];
   others: readonly ElectionMember[] = [];
   slot: SlotState = EMPTY_SLOT;
   failure: Error | undefined;
@@ -63,6 +64,7 @@ class Stage {
       wants,
       measure: () => Promise.resolve({ devices: [], ramFreeBytes: 4 * GIB }),
       changed: () => void (this.changes += 1),
+      decided: ({ kind, model, reason }) => void this.decisions.push(`${kind} ${model}: ${reason}`),
       speak: () => Promise.resolve(void this.deeds.push("speak")),
     });
   }
@@ -121,6 +123,16 @@ Deno.test("a standby takes on what somebody wants and nobody serves, and says wh
   const { isStandby, reason } = stage.election.standing();
   assert.equal(isStandby, false);
   assert.match(reason ?? "", /^host of b: only member left with .* free for it$/);
+  assert.deepEqual(stage.decisions.map((text) => text.replace(/with .* free/, "with … free")), [
+    "stands_by null: every model that is asked for has a host",
+    "takes_on b: only member left with … free for it",
+  ]);
+  const [host] = stage.election.record().hosted;
+  assert.match(host?.why ?? "", /^only member left with/, "others read it too");
+  assert.match(
+    stage.election.reasons().get("b") ?? "",
+    /^node-01: only member left with .* free for it; asked of the mesh at node-02$/,
+  );
 });
 
 Deno.test("what is served elsewhere is left alone, until its host is gone", async () => {
@@ -166,6 +178,7 @@ Deno.test("a model unused for an hour gives way: others hear first, then it is d
   await stage.pass(2_000);
   await stage.pass(2_000);
   assert.deepEqual(stage.deeds, ["drop a within 10000", "speak", "load b"]);
+  assert.ok(stage.decisions.includes("drops a: makes room for b"));
 });
 
 Deno.test("a model that was asked for here never gives way", async () => {
@@ -173,6 +186,7 @@ Deno.test("a model that was asked for here never gives way", async () => {
   stage.becomes({ kind: "ready", model: modelOf("a"), sinceUnixS: 1 });
   stage.election.askedHere("a", "/m/a");
   assert.equal(stage.election.standing().reason, "host of a: asked for here");
+  assert.equal(stage.election.reasons().get("a"), "node-01: asked for there");
   await stage.pass(2 * 3_600_000);
   stage.others = [member(2, { wants: ["b"], hosted: [hosted("x")], asksHere: ["x"] })];
   stage.election.look();
@@ -288,4 +302,14 @@ Deno.test("one more request takes no place from what is asked for more", async (
   ];
   assert.equal(stage.election.known("c")?.isComing, true);
   assert.equal(stage.election.known("d")?.isComing, false);
+});
+
+Deno.test("a model that a node chose by itself is said to be asked for by nobody, until somebody does", async () => {
+  const stage = await settled(new Stage());
+  stage.becomes({ kind: "ready", model: modelOf("a"), sinceUnixS: 1 });
+  stage.election.choseHere("a");
+  assert.match(stage.election.standing().reason ?? "", /^host of a: .*asked for by nobody$/);
+  assert.deepEqual(stage.election.record().asksHere, []);
+  stage.election.askedHere("a", "/m/a");
+  assert.equal(stage.election.standing().reason, "host of a: asked for here");
 });
