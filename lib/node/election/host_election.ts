@@ -96,6 +96,8 @@ export class HostElection {
   #wake: CancelTimer | undefined;
   #look: CancelTimer | undefined;
   #standby: string | undefined;
+  /** What followed from others' records at the last look, as text. */
+  #follows = "";
   #isOver = false;
 
   constructor(ports: HostElectionPorts) {
@@ -119,8 +121,18 @@ export class HostElection {
     if (this.#isOver) return;
     this.#gather ??= this.#ports.timers.after(GATHER_MS, () => {
       this.#gather = undefined;
-      this.#feed({ kind: "view", view: this.#view() });
+      const own = this.#member();
+      this.#feed({ kind: "view", view: { members: [own, ...this.#others()] } });
+      this.#tellWhatFollows(own);
     });
+  }
+
+  /** What others say may change what this node says: what it could fetch for them, the names of what it wants. */
+  #tellWhatFollows({ fetchable, wants }: ElectionMember): void {
+    const follows = JSON.stringify([fetchable.map(({ id }) => id), wants]);
+    if (follows === this.#follows) return;
+    this.#follows = follows;
+    this.#ports.changed();
   }
 
   /** Looks at the memory of this machine now; resolves when it was looked at. Never rejects. */
@@ -304,13 +316,14 @@ export class HostElection {
   #feed(input: ElectionInput): void {
     if (this.#isOver) return;
     const { clock, timers } = this.#ports;
-    for (const effect of this.#machine.handle(input, clock.nowMs())) this.#obey(effect);
-    this.#wake?.();
+    // One moment for both: what becomes due between two looks at the clock would never be woken for.
     const nowMs = clock.nowMs();
+    for (const effect of this.#machine.handle(input, nowMs)) this.#obey(effect);
+    this.#wake?.();
     const wakeAtMs = this.#machine.wakeAtMs(nowMs);
     this.#wake = wakeAtMs === undefined
       ? undefined
-      : timers.after(Math.max(0, wakeAtMs - nowMs), () => this.#feed({ kind: "tick" }));
+      : timers.after(Math.max(0, wakeAtMs - clock.nowMs()), () => this.#feed({ kind: "tick" }));
   }
 
   #obey(effect: ElectionEffect): void {

@@ -25,6 +25,8 @@ class Stage {
   readonly time = new VirtualTime();
   readonly deeds: string[] = [];
   readonly decisions: string[] = [];
+  /** By how much the next looks at the clock are behind, in milliseconds. */
+  readonly early: number[] = [];
   others: readonly ElectionMember[] = [];
   slot: SlotState = EMPTY_SLOT;
   failure: Error | undefined;
@@ -38,7 +40,10 @@ class Stage {
     const stage = (): Stage => this;
     this.election = new HostElection({
       nodeId: SELF,
-      clock: this.time,
+      clock: {
+        nowMs: () => this.time.nowMs() - (this.early.shift() ?? 0),
+        wallMs: () => this.time.wallMs(),
+      },
       timers: this.time,
       rng: { next: () => 0.5 },
       local: {
@@ -312,4 +317,39 @@ Deno.test("a model that a node chose by itself is said to be asked for by nobody
   assert.deepEqual(stage.election.record().asksHere, []);
   stage.election.askedHere("a", "/m/a");
   assert.equal(stage.election.standing().reason, "host of a: asked for here");
+});
+
+Deno.test("regression: a timer that comes a hair too early does not put a load off", async () => {
+  const stage = await settled(new Stage());
+  stage.others = [member(2, { wants: ["b"], hosted: [hosted("x")], asksHere: ["x"] })];
+  stage.election.look();
+  await stage.pass(50);
+  // Timers of the runtime count whole milliseconds: at the first look it is not time yet, at the next it is.
+  stage.early.push(0.25);
+  await stage.pass(851);
+  assert.deepEqual(stage.deeds, ["load b"]);
+});
+
+Deno.test("regression: what a node could fetch for others is told as soon as they ask for it", async () => {
+  const stage = await settled(new Stage());
+  const before = stage.changes;
+  stage.others = [member(2, { demand: [{ id: "starter", perMinute: 1 }] })];
+  stage.election.look();
+  await stage.pass(50);
+  assert.equal(stage.changes, before + 1);
+  assert.deepEqual(stage.election.record().fetchable.map(({ id }) => id), ["starter"]);
+  stage.election.look();
+  await stage.pass(50);
+  assert.equal(stage.changes, before + 1, "once");
+});
+
+Deno.test("a wish is told anew when a member has the model under another spelling", async () => {
+  const stage = await settled(new Stage(["GAMMA.gguf"]));
+  assert.deepEqual(stage.election.record().wants, ["GAMMA"]);
+  const before = stage.changes;
+  stage.others = [member(2, { onDisk: [offer("gamma")] })];
+  stage.election.look();
+  await stage.pass(50);
+  assert.equal(stage.changes, before + 1);
+  assert.deepEqual(stage.election.record().wants, ["gamma"]);
 });

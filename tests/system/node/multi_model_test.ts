@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { until } from "#support/fake_engine.ts";
 import { errorOf } from "#support/fake_node.ts";
-import { MeshTestNode, startNodes } from "#support/mesh_nodes.ts";
+import { MeshTestNode, startNodes, tellFigure } from "#support/mesh_nodes.ts";
 import { runProgram } from "#support/node_process.ts";
 
 /** The one of the nodes that answers for the model, as `asked` finds out. */
@@ -30,7 +30,9 @@ Deno.test("a wanted model is taken on by one of two standbys, and by the other w
     standby,
   ]);
   assert.ok(wisher !== undefined);
+  const upMs = performance.now();
   await Promise.all([alpha, wisher, ...standbys].map((node) => node.listed("beta")));
+  tellFigure(`a wanted model has a host after ${Math.round(performance.now() - upMs)} ms`);
   const host = await hostOf("beta", wisher, standbys);
   const other = standbys.find((node) => node !== host);
   assert.ok(other !== undefined);
@@ -70,10 +72,12 @@ Deno.test("a wanted model is taken on by one of two standbys, and by the other w
 
   await t.step("the other promotes itself when the host dies", async () => {
     await host.die();
+    const diedMs = performance.now();
     await other.events.status(
       ({ node_status: status, model_name: model }) => status === "serving" && model === "beta",
       "promotion",
     );
+    tellFigure(`the other serves it after ${Math.round(performance.now() - diedMs)} ms`);
     await wisher.events.peer(host.id, "gone");
     const answers = async () => {
       const response = await wisher.chat("beta");
