@@ -61,10 +61,13 @@ Deno.test("commands tell about the running node, for people and as JSON", async 
       ["plan", FAKE_MODEL, "--json"],
     ])).map(dataOf);
     assert.match(plain ?? "", /^host of "tiny" is [\w-]{8}: serves it already$/m);
-    assert.equal(JSON.parse(json ?? "").members[0]["is_host"], true);
+    assert.match(plain ?? "", /^This machine, with what is free now: \d x 2048 tokens of context/m);
+    const told = JSON.parse(json ?? "");
+    assert.deepEqual([told.members[0]["is_host"], told.here.ok], [true, true]);
     const [absent] = await runAll(fake, [["plan", "Qwen3-8B"]]);
     assert.equal(absent?.code, 1);
     assert.match(absent?.stdout ?? "", /^no member can hold "Qwen3-8B"/);
+    assert.match(absent?.stdout ?? "", /^This machine, .* by the size of its file, 4\.7 GiB, /m);
   });
 
   await t.step("plan, where no node runs", async () => {
@@ -76,8 +79,10 @@ Deno.test("commands tell about the running node, for people and as JSON", async 
       /^\d x 2048 tokens of context, in main memory: weights .* = .*MiB$/m,
     );
     const absent = await runProgram(["plan", "Qwen3-8B", "--home", home], env);
-    assert.equal(absent.code, 1);
-    assert.match(absent.stderr, /not here yet. Run: mesh-llm download Qwen3-8B/);
+    assert.match(absent.stdout, /^"Qwen3-8B" is not here yet; by the size of its file, 4\.7 GiB, /);
+    const unknown = await runProgram(["plan", "org/repo/some.gguf", "--home", home], env);
+    assert.equal(unknown.code, 1);
+    assert.match(unknown.stderr, /Run: mesh-llm download org\/repo\/some\.gguf/);
     await Deno.remove(home, { recursive: true });
   });
 });
