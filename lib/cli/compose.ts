@@ -59,6 +59,7 @@ export interface ComposedNode {
   readonly local: LocalModel;
   readonly settings: NodeSettings;
   readonly mesh: MeshRuntime;
+  readonly disk: DiskModels;
   readonly election: HostElection;
   readonly openai: OpenAiApp;
   readonly peers: PeerDoor;
@@ -106,9 +107,9 @@ export async function composeNode(options: ComposeOptions): Promise<ComposedNode
   const node = made.node = composeMeshNode(options, { ...parts, mesh, disk, election });
   const openai = openAiApp(node, settings, (id) => election.demanded(id));
   const peers = made.peers = composePeerDoor(mesh, openai, local);
-  if (!settings.isClient) void disk.refresh();
+  if (!settings.isClient) disk.watch(systemTimers);
   local.subscribe(({ kind }) => void (kind === "ready" && disk.refresh()));
-  return { node, local, settings, mesh: mesh.runtime, election, openai, peers };
+  return { node, local, settings, mesh: mesh.runtime, disk, election, openai, peers };
 }
 
 interface LocalParts {

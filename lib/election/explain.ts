@@ -2,8 +2,16 @@
 import { formatBytes } from "../base/units.ts";
 import type { NodeId } from "../mesh/ids.ts";
 import { shortageOf, totalOf } from "./capacity.ts";
-import { readModels } from "./model_facts.ts";
-import type { GivenUp, HostCause, MeshView, ModelPlan, ModelSource } from "./ports.ts";
+import { isHostable, readModels } from "./model_facts.ts";
+import type {
+  ElectionMember,
+  GivenUp,
+  HostCause,
+  MeshView,
+  ModelPlan,
+  ModelSource,
+  OfferedModel,
+} from "./ports.ts";
 import { makePlan } from "./plan.ts";
 import type { Obstacle, Option } from "./seats.ts";
 
@@ -138,11 +146,8 @@ function summaryOf(id: string, { found, view, isKnown }: Case): string {
 
 /** What stands against a model everywhere. */
 function lackOf(view: MeshView, id: string): string {
-  const able = view.members.filter(({ mayServe, isLeaving }) => mayServe && !isLeaving);
-  const offers = able.flatMap((member) => {
-    const offer = [...member.onDisk, ...member.fetchable].find((one) => one.id === id);
-    return offer === undefined ? [] : [{ member, offer }];
-  });
+  const able = view.members.filter(isHostable);
+  const offers = offersOf(view, id);
   if (able.length === 0) return "nobody here serves models";
   if (offers.length === 0) return "nobody has it on disk, and nobody can fetch it";
   const isRoomy = offers.some(({ member, offer }) =>
@@ -161,8 +166,22 @@ function lackOf(view: MeshView, id: string): string {
     shortNode(most.node);
 }
 
+function offersOf(
+  { members }: MeshView,
+  id: string,
+): readonly { readonly member: ElectionMember; readonly offer: OfferedModel }[] {
+  return members.filter(isHostable).flatMap((member) => {
+    const offer = [...member.onDisk, ...member.fetchable].find((one) => one.id === id);
+    return offer === undefined ? [] : [{ member, offer }];
+  });
+}
+
 /** What would let a model run that nobody can hold. */
 function adviceOf(view: MeshView, id: string): string {
+  if (offersOf(view, id).length === 0) {
+    return "Put it on the disk of a member that has room for it (mesh-llm download): " +
+      "a minute later it can take it on";
+  }
   const { models, seats } = makePlan({
     members: view.members.map((member, index) =>
       index === 0 ? { ...member, wants: [id, ...member.wants] } : member

@@ -114,11 +114,19 @@ Deno.test("LocalModelSource.described() reads a header once, as long as its file
     const path = await writeTinyModel(join(dir, "models", "mine.gguf"), { layers: 2 });
     const [before] = await source.described();
     const { size } = await Deno.stat(path);
+    const bytes = await Deno.readFile(path);
     await Deno.writeFile(path, new Uint8Array(size));
     assert.deepEqual(await source.described(), [before]);
     await writeTinyModel(path, { layers: 3 });
     const [grown] = await source.described();
     assert.equal(grown?.header?.facts.layerCount, 3);
+    // One that is written at its full size before its content is here.
+    const late = join(dir, "models", "late.gguf");
+    await Deno.writeFile(late, new Uint8Array(size));
+    assert.deepEqual((await source.described()).map(({ id }) => id), ["mine"]);
+    await Deno.writeFile(late, bytes);
+    assert.deepEqual((await source.described()).map(({ id }) => id), ["late", "mine"]);
+    await Deno.remove(late);
     // Gone, and back with the size that it had: nothing is remembered of before.
     await Deno.remove(path);
     assert.deepEqual(await source.described(), []);
