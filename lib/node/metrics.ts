@@ -11,6 +11,11 @@ import { assertNever } from "~/base/errors.ts";
 
 /** Different models told apart: more than a node serves in its life, few enough for a scraper. */
 export const MODEL_LABELS_MAX = 64;
+/**
+ * Finished requests that are counted together: to look up their series one by one, cold, took a tenth of the time that
+ * an answer spends in the node.
+ */
+const COUNTED_TOGETHER = 32;
 /** The label of a request that was settled on no model, and of one model too many. */
 const MODEL_UNKNOWN = "unknown";
 const MODEL_OTHER = "other";
@@ -52,6 +57,8 @@ export class NodeMetrics {
   readonly #models = new Set<string>();
   /** Requests that have a slot. As many as the door lets run. */
   readonly #running = new Set<string>();
+  /** Not counted yet. */
+  #finished: FinishedRequest[] = [];
 
   constructor(options: NodeMetricsOptions) {
     this.#series = makeSeries(this.#registry);
@@ -70,6 +77,7 @@ export class NodeMetrics {
 
   /** Prometheus text, version 0.0.4. */
   async text(): Promise<{ readonly contentType: string; readonly text: string }> {
+    this.#countFinished();
     return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
   }
 
@@ -99,11 +107,23 @@ export class NodeMetrics {
   }
 
   #finish(request: FinishedRequest): void {
+    const { open, running } = this.#series;
+    open.dec();
+    if (this.#running.delete(request.requestId)) running.set(this.#running.size);
+    this.#finished.push(request);
+    if (this.#finished.length >= COUNTED_TOGETHER) this.#countFinished();
+  }
+
+  #countFinished(): void {
+    const finished = this.#finished;
+    this.#finished = [];
+    for (const request of finished) this.#count(request);
+  }
+
+  #count(request: FinishedRequest): void {
     const series = this.#series;
     const { endpoint, status, firstByteMs } = request;
     const model = this.#modelLabel(request.model);
-    series.open.dec();
-    if (this.#running.delete(request.requestId)) series.running.set(this.#running.size);
     const outcome = request.outcome.replace(" ", "_");
     series.requests.inc({ endpoint, model, status, outcome });
     series.duration.observe({ endpoint, model }, request.durationMs / 1000);

@@ -40,7 +40,7 @@ const log = getLogger(["mesh-llm", "node"]);
 /** Running requests get this long to end before a model or the node goes, in milliseconds. */
 export const DRAIN_MS = 10_000;
 /** Many peers come and go at once: pages are told of it together. */
-const PEERS_GATHER_MS = 200;
+const STATUS_GATHER_MS = 200;
 
 /** What the node tells the election, and asks it. */
 export type NodeElection = Pick<
@@ -86,7 +86,7 @@ export class MeshNode implements ManagedNode {
   readonly localRouting: RoutingTable;
   readonly #mesh: MeshDesk;
   readonly #newsListeners = new Set<() => void>();
-  #peersLater: CancelTimer | undefined;
+  #statusLater: CancelTimer | undefined;
   readonly #parts: MeshNodeParts;
   readonly #startedMs: number;
   #apiPort = 0;
@@ -131,13 +131,13 @@ export class MeshNode implements ManagedNode {
     this.#observeOwn(event);
     if (event.kind !== "finished") return;
     hub.publish(requestEvent(event, clock.wallMs()));
-    log.debug("{endpoint} {outcome} with {status} in {durationMs} ms, request {requestId}", {
+    log.debug("{endpoint} {outcome} with {status} in {durationMs} ms, request {requestId}", () => ({
       endpoint: event.endpoint,
       outcome: event.outcome,
       status: event.status,
       durationMs: Math.round(event.durationMs),
       requestId: event.requestId,
-    });
+    }));
   }
 
   /** What this node's own engine does, for its own callers and for peers. */
@@ -190,16 +190,13 @@ export class MeshNode implements ManagedNode {
     const { hub, local } = this.#parts;
     const data = { name: model, state: local.state.kind, phase: null, percent: null };
     hub.publish({ kind: "model", data: { ...data, decision: kind, reason } });
-    hub.publish({ kind: "status", data: {} });
+    this.#tellStatusLater();
   }
 
   /** Peers, papers or addresses changed. */
   onMeshChanged(): void {
     this.#parts.election.look();
-    this.#peersLater ??= this.#parts.timers.after(PEERS_GATHER_MS, () => {
-      this.#peersLater = undefined;
-      this.#parts.hub.publish({ kind: "status", data: {} });
-    });
+    this.#tellStatusLater();
     this.#tellNews();
   }
 
@@ -294,6 +291,13 @@ export class MeshNode implements ManagedNode {
     hub.publish({ kind: "status", data: {} });
     this.#parts.mesh.changed();
     this.#tellNews();
+  }
+
+  #tellStatusLater(): void {
+    this.#statusLater ??= this.#parts.timers.after(STATUS_GATHER_MS, () => {
+      this.#statusLater = undefined;
+      this.#parts.hub.publish({ kind: "status", data: {} });
+    });
   }
 
   #tellNews(): void {

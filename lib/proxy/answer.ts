@@ -6,12 +6,13 @@ import { WholeResponse } from "../base/whole_response.ts";
 import { type Call, ClientGoneError } from "./call.ts";
 import { DoorError, engineErrorBody, errorResponse, jsonResponse } from "./errors.ts";
 import type { Forwarded } from "./far_refusal.ts";
-import { errorEvent, isEventStream, SseTail } from "./sse.ts";
+import { alreadyCut, errorEvent, type EventCutter, isEventStream, SseTail } from "./sse.ts";
 
 /** Headers of the engine that mean something to clients; the rest belongs to its connection. */
 const KEPT_HEADERS = ["content-type", "cache-control", "retry-after"] as const;
 /** Status in the books of a request whose client left before there was an answer. */
 const STATUS_CLIENT_GONE = 499;
+const NOTHING = new Uint8Array(0);
 
 /** The answer to pass on. Ends the call when the last byte is on its way, or before. */
 export function answerOf(forwarded: Forwarded, call: Call): Response {
@@ -23,10 +24,10 @@ export function answerOf(forwarded: Forwarded, call: Call): Response {
   }
   if (response.status >= 400) return engineError(forwarded, call, headers);
   const { status, body } = response;
-  const onComplete = forwarded.onComplete ?? (() => {});
+  const { onComplete } = forwarded;
   if (body === null || body instanceof Uint8Array) {
     call.onBytes(body?.length ?? 0);
-    if (body !== null) onComplete(body);
+    if (body !== null) onComplete?.(body);
     call.finish("answered", { status });
     if (body !== null) return new WholeResponse(body, { status, headers });
     headers["content-length"] = "0";
@@ -36,11 +37,22 @@ export function answerOf(forwarded: Forwarded, call: Call): Response {
     // Proxies in front of us must not collect events.
     headers["cache-control"] ??= "no-cache";
     headers["x-accel-buffering"] = "no";
-    const of = { call, status, onComplete, tail: new SseTail() };
-    return new Response(relay(body, of), { status, headers });
+    return new Response(
+      relay(body, { call, status, onComplete, tail: cutterFor(forwarded, call) }),
+      {
+        status,
+        headers,
+      },
+    );
   }
   const of = { call, status, onComplete, tail: undefined };
   return new Response(relay(body, of), { status, headers });
+}
+
+/** The node that asked cuts at whole events itself, and gets breaks as they are. */
+function cutterFor({ fail }: Forwarded, call: Call): EventCutter | undefined {
+  if (call.isForPeer) return undefined;
+  return fail === undefined ? new SseTail() : alreadyCut(fail);
 }
 
 /** The answer to a call that ended with `error`. */
@@ -109,10 +121,11 @@ function relay(
 interface Relay {
   readonly call: Call;
   readonly status: number;
-  readonly tail: SseTail | undefined;
-  readonly onComplete: (tail: Uint8Array) => void;
+  readonly tail: EventCutter | undefined;
+  readonly onComplete: ((tail: Uint8Array) => void) | undefined;
   /** The last two pieces: the engine's figures may be in one and the end mark in the next. */
-  last?: readonly Uint8Array[];
+  last?: Uint8Array;
+  lastButOne?: Uint8Array | undefined;
 }
 
 async function passOn(
@@ -126,12 +139,13 @@ async function passOn(
     if (call.isOver) return undefined;
     if (piece === undefined) {
       const rest = tail?.finish();
-      of.onComplete(joined(of.last ?? []));
+      of.onComplete?.(joined([of.lastButOne ?? NOTHING, of.last ?? NOTHING]));
       call.finish("answered", { status });
       return rest !== undefined && rest.length > 0 ? rest : undefined;
     }
     call.onBytes(piece.length);
-    of.last = [...of.last?.slice(-1) ?? [], piece];
+    of.lastButOne = of.last;
+    of.last = piece;
     const bytes = tail === undefined ? piece : tail.push(piece);
     if (bytes.length > 0) return bytes;
   }

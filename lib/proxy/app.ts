@@ -411,7 +411,11 @@ function continued(forwarded: Forwarded, continuation: Continuation): Forwarded 
   const isStream = body instanceof ReadableStream && isEventStream(headers.get("content-type"));
   if (!isStream || response.status >= 400) return forwarded;
   continuation.begin(target, body);
-  return { ...forwarded, response: { ...response, body: streamOf(continuation) } };
+  return {
+    ...forwarded,
+    response: { ...response, body: streamOf(continuation) },
+    fail: (event) => continuation.fail(event),
+  };
 }
 
 function dialectOf(c: Ctx): Dialect {

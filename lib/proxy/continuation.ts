@@ -114,6 +114,11 @@ export class Continuation implements ByteSource {
     return this.#source?.cancel();
   }
 
+  /** The last bytes of an answer that nobody goes on with: an event, after all that came whole. */
+  fail(event: string): Uint8Array<ArrayBuffer> {
+    return this.#tail.fail(event);
+  }
+
   /** The next whole events for the client; undefined at the end. */
   async #events(source: ByteSource): Promise<Uint8Array<ArrayBuffer> | undefined> {
     const piece = await source.next();

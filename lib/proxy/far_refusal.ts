@@ -6,6 +6,7 @@
  */
 import { isJsonObject, type JsonValue } from "../base/json.ts";
 import type { Target, UpstreamResponse } from "./ports.ts";
+import type { EventCutter } from "./sse.ts";
 
 /** An answer that has begun, and who gives it. */
 export interface Forwarded {
@@ -15,6 +16,8 @@ export interface Forwarded {
   readonly error: JsonValue | undefined;
   /** To be called with the last bytes of the answer when it is complete. */
   readonly onComplete?: (tail: Uint8Array) => void;
+  /** Ends a stream of events with another one. Set where the body comes in whole events. */
+  readonly fail?: EventCutter["fail"];
 }
 
 /** Longest part of a node's own words in the list of causes. */

@@ -18,13 +18,22 @@ const LF = 0x0a;
 const CR = 0x0d;
 const NOTHING: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 
+/** Keeps a stream at whole events, and ends it. */
+export interface EventCutter {
+  /** Takes the next bytes; returns what may be passed on now, possibly nothing. */
+  push(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>;
+  /** Ends the stream well: what is held is passed on as it is. */
+  finish(): Uint8Array<ArrayBuffer>;
+  /** Ends the stream with an error event; what is held of an unfinished event is dropped. */
+  fail(event: string): Uint8Array<ArrayBuffer>;
+}
+
 /** Splits a stream at the ends of events. */
-export class SseTail {
+export class SseTail implements EventCutter {
   #held: Uint8Array<ArrayBuffer>[] = [];
   #heldBytes = 0;
   #isInsideEvent = false;
 
-  /** Takes the next bytes; returns what may be passed on now, possibly nothing. */
   push(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
     if (this.#heldBytes === 0) {
       const end = endOfLastEvent(bytes);
@@ -38,12 +47,10 @@ export class SseTail {
     return this.#flushIfComplete();
   }
 
-  /** Ends the stream well: what is held is passed on as it is. */
   finish(): Uint8Array<ArrayBuffer> {
     return this.#take();
   }
 
-  /** Ends the stream with an error event; what is held of an unfinished event is dropped. */
   fail(event: string): Uint8Array<ArrayBuffer> {
     this.#take();
     return new TextEncoder().encode(this.#isInsideEvent ? `\n\n${event}` : event);
@@ -88,6 +95,11 @@ export class SseTail {
     if (only === undefined) return NOTHING;
     return pieces.length === 1 ? only : joined(pieces);
   }
+}
+
+/** For a stream whose pieces are whole events already, as whoever makes them can end it. */
+export function alreadyCut(fail: EventCutter["fail"]): EventCutter {
+  return { push: (bytes) => bytes, finish: () => NOTHING, fail };
 }
 
 /**

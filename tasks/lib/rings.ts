@@ -46,7 +46,7 @@ export const RINGS: readonly Ring[] = [
     without: [],
     // One file after another: several engines at once on two cores would time each other out.
     flags: ["--allow-all"],
-    limitMs: 15 * MINUTE_MS,
+    limitMs: 20 * MINUTE_MS,
     floor: 100,
   },
 ];

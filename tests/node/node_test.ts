@@ -247,14 +247,18 @@ Deno.test("MeshNode explains a model in the words of the election", () => {
   });
 });
 
-Deno.test("MeshNode tells followers what it decides about models, and why", () => {
+Deno.test("MeshNode tells followers what it decides about models and why, and its status once for many changes", () => {
   const stage = new Stage();
   stage.node.onDecision({ kind: "takes_on", model: "tiny", reason: "its host is full" });
   stage.node.onDecision({ kind: "stands_by", model: null, reason: "all have a host" });
-  assert.deepEqual(stage.events.map(({ kind }) => kind), ["model", "status", "model", "status"]);
   const place = { state: "empty", phase: null, percent: null };
-  assert.deepEqual(stage.events.flatMap(({ kind, data }) => kind === "model" ? [data] : []), [
-    { name: "tiny", ...place, decision: "takes_on", reason: "its host is full" },
-    { name: null, ...place, decision: "stands_by", reason: "all have a host" },
+  assert.deepEqual(stage.events.map(({ kind, data }) => [kind, data]), [
+    ["model", { name: "tiny", ...place, decision: "takes_on", reason: "its host is full" }],
+    ["model", { name: null, ...place, decision: "stands_by", reason: "all have a host" }],
   ]);
+  stage.time.advance(1_000);
+  assert.deepEqual(stage.events.slice(2).map(({ kind }) => kind), ["status"]);
+  stage.node.onDecision({ kind: "drops", model: "tiny", reason: "dropped by hand" });
+  stage.time.advance(1_000);
+  assert.deepEqual(stage.events.slice(3).map(({ kind }) => kind), ["model", "status"]);
 });

@@ -50,6 +50,45 @@ Deno.test("answerOf() does not end a call before its stream ended", async () => 
   assert.deepEqual([test.finished?.status, test.finished?.responseBytes], [206, 2]);
 });
 
+/** What comes out of a stream of events that begins with half a one and breaks off. */
+async function brokenEvents(test: TestCall, fail?: (event: string) => Uint8Array<ArrayBuffer>) {
+  let at = 0;
+  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    pull(controller) {
+      at += 1;
+      if (at === 1) controller.enqueue(new TextEncoder().encode("data: ha"));
+      else controller.error(new Error("cut"));
+    },
+  });
+  const headers = new Headers({ "content-type": "text/event-stream" });
+  const response = { status: 200, headers, body };
+  const forwarded = { target: TARGET, response, error: undefined, ...(fail && { fail }) };
+  const reader = answerOf(forwarded, test.call).body!.getReader();
+  const first = await reader.read();
+  return { first: new TextDecoder().decode(first.value), reader };
+}
+
+Deno.test("answerOf() cuts a client's stream at whole events", async () => {
+  const { first } = await brokenEvents(new TestCall());
+  assert.match(first, /^data: \{"error":/);
+});
+
+Deno.test("answerOf() leaves the cutting to whoever has done it", async () => {
+  const { first, reader } = await brokenEvents(
+    new TestCall(),
+    (event) => new TextEncoder().encode(`: mine\n\n${event}`),
+  );
+  assert.equal(first, "data: ha");
+  const last = await reader.read();
+  assert.match(new TextDecoder().decode(last.value), /^: mine\n\ndata: \{"error":/);
+});
+
+Deno.test("answerOf() passes a peer what came, and the break", async () => {
+  const { first, reader } = await brokenEvents(new TestCall({ isForPeer: true }));
+  assert.equal(first, "data: ha");
+  await assert.rejects(reader.read(), /cut/);
+});
+
 Deno.test("failureResponse() says nothing to a client that is gone", async () => {
   const test = new TestCall();
   const response = failureResponse(new ClientGoneError(), test.call);

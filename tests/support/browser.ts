@@ -7,7 +7,7 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from "p
 /** Where Debian's package puts it; another one can be named for other systems. */
 const CHROMIUM = Deno.env.get("CHROMIUM_PATH") ?? "/usr/bin/chromium";
 /** How long a page may take to show what a test waits for; it only ever fails a test. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 /** Starting takes a second, or many on a machine that is busy with other tests. */
 const START_MS = 60_000;
 

@@ -73,11 +73,14 @@ export async function fakeStarts(startsFile: string): Promise<FakeStart[]> {
   return text.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
 }
 
+/** Only there to fail a test that waits in vain: on a busy machine a start alone takes many seconds. */
+const UNTIL_MS = 60_000;
+
 /** Asks `probe` again and again until it says true; fails after `deadlineMs`. */
 export async function until(
   probe: () => Promise<boolean> | boolean,
   what: string,
-  deadlineMs = 20_000,
+  deadlineMs = UNTIL_MS,
 ): Promise<void> {
   const endMs = performance.now() + deadlineMs;
   while (!(await probe())) {

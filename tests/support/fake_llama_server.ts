@@ -261,14 +261,17 @@ class FakeServer {
   async #answer(path: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.#byPath[path] = (this.#byPath[path] ?? 0) + 1;
     const isPost = request.method === "POST";
+    // Decided before it is counted: who has seen it counted may change the script for the next one.
+    const script = this.#script;
+    const answer = this.#nextAnswer(path);
     if (isPost) this.#follow(request, response);
     // Older runtimes never end the body of a request that has none.
     const body = isPost ? await readBody(request) : new Uint8Array();
     this.#bodyBytes += body.byteLength;
-    const serviceMs = isPost ? this.#script.serviceMs ?? 0 : 0;
+    const serviceMs = isPost ? script.serviceMs ?? 0 : 0;
     if (serviceMs > 0) await pause(serviceMs, response);
     if (response.destroyed) return;
-    await this.#play(this.#nextAnswer(path), { path, body, response });
+    await play(answer, { path, body, response, script });
   }
 
   /** Counts a request until its end. */
@@ -291,51 +294,53 @@ class FakeServer {
     this.#turns.set(path, turn + 1);
     return scripted[Math.min(turn, scripted.length - 1)] ?? { kind: "default" };
   }
-
-  async #play(answer: FakeAnswer, exchange: Exchange): Promise<void> {
-    const { response } = exchange;
-    switch (answer.kind) {
-      case "hang":
-        return;
-      case "close":
-        response.socket?.destroy();
-        return;
-      case "crash":
-        return crash();
-      case "raw":
-        response.writeHead(answer.status, {
-          "content-type": answer.contentType ?? "application/json",
-          "content-length": ENCODER.encode(answer.body).byteLength,
-        });
-        response.end(answer.body);
-        return;
-      case "truncated":
-        response.writeHead(200, {
-          "content-type": "application/json",
-          "content-length": answer.announcedBytes,
-        });
-        response.write(answer.body, () => response.socket?.destroy());
-        return;
-      case "stream":
-        return await stream(answer, response);
-      case "default":
-        return await this.#playDefault(exchange);
-    }
-  }
-
-  async #playDefault({ path, body, response }: Exchange): Promise<void> {
-    const { status, value, isStream, tokens, from } = defaultAnswer(path, body, this.#script);
-    if (!isStream) return sendJson(response, status, value);
-    const { pauseMs = 0, isNumbered = false } = this.#script;
-    const answer = { kind: "stream", chunks: tokens, pauseMs } as const;
-    await stream(answer, response, isNumbered ? from : undefined);
-  }
 }
 
 interface Exchange {
   readonly path: string;
   readonly body: Uint8Array;
   readonly response: ServerResponse;
+  /** As it was when the request arrived. */
+  readonly script: FakeScript;
+}
+
+async function play(answer: FakeAnswer, exchange: Exchange): Promise<void> {
+  const { response } = exchange;
+  switch (answer.kind) {
+    case "hang":
+      return;
+    case "close":
+      response.socket?.destroy();
+      return;
+    case "crash":
+      return crash();
+    case "raw":
+      response.writeHead(answer.status, {
+        "content-type": answer.contentType ?? "application/json",
+        "content-length": ENCODER.encode(answer.body).byteLength,
+      });
+      response.end(answer.body);
+      return;
+    case "truncated":
+      response.writeHead(200, {
+        "content-type": "application/json",
+        "content-length": answer.announcedBytes,
+      });
+      response.write(answer.body, () => response.socket?.destroy());
+      return;
+    case "stream":
+      return await stream(answer, response);
+    case "default":
+      return await playDefault(exchange);
+  }
+}
+
+async function playDefault({ path, body, response, script }: Exchange): Promise<void> {
+  const { status, value, isStream, tokens, from } = defaultAnswer(path, body, script);
+  if (!isStream) return sendJson(response, status, value);
+  const { pauseMs = 0, isNumbered = false } = script;
+  const answer = { kind: "stream", chunks: tokens, pauseMs } as const;
+  await stream(answer, response, isNumbered ? from : undefined);
 }
 
 const LOADING = { error: { message: "Loading model", type: "unavailable_error", code: 503 } };

@@ -1,6 +1,6 @@
 /** The whole program with the scripted llama-server behind it and a tiny model to serve. */
 import { join } from "node:path";
-import { controlFake, fakeRecord, type FakeStart, fakeStarts } from "./fake_engine.ts";
+import { controlFake, fakeRecord, type FakeStart, fakeStarts, until } from "./fake_engine.ts";
 import type { FakeRecord, FakeScript } from "./fake_llama_server.ts";
 import { NodeProcess, type NodeProcessOptions } from "./node_process.ts";
 import { type TinyModelOptions, writeTinyModel } from "./tiny_gguf.ts";
@@ -95,6 +95,12 @@ export class FakeNode implements AsyncDisposable {
   /** Changes the script of the engine that was started last, not that of later ones. */
   async control(change: Parameters<typeof controlFake>[1]): Promise<void> {
     await controlFake((await this.engine()).port, change);
+  }
+
+  /** Ends a load that lasts `untilControl`; an engine that was just started may not listen yet. */
+  async finishLoading(): Promise<void> {
+    const finish = () => this.control({ finishLoading: true }).then(() => true, () => false);
+    await until(finish, "an engine that listens");
   }
 
   /** Sends a chat request. */

@@ -137,12 +137,19 @@ export class MeshTestNode implements AsyncDisposable {
   }
 }
 
-/** Starts nodes at once; when one cannot start, the others are disposed of all the same. */
+/** More programs that start at a time only make each start slower, and handshakes have limits. */
+const STARTS_MAX = 3;
+
+/** Starts nodes, a few at once; when one cannot start, the others are disposed of all the same. */
 export async function startNodes(
   stack: AsyncDisposableStack,
   all: readonly MeshNodeOptions[],
 ): Promise<readonly MeshTestNode[]> {
-  const results = await Promise.allSettled(all.map((options) => MeshTestNode.start(options)));
+  const results: PromiseSettledResult<MeshTestNode>[] = [];
+  for (let at = 0; at < all.length; at += STARTS_MAX) {
+    const some = all.slice(at, at + STARTS_MAX).map((options) => MeshTestNode.start(options));
+    results.push(...await Promise.allSettled(some));
+  }
   const nodes = results.flatMap((result) => result.status === "fulfilled" ? [result.value] : []);
   for (const node of nodes) stack.use(node);
   const failed = results.find((result) => result.status === "rejected");

@@ -11,7 +11,7 @@ import { writeTinyModel } from "./tiny_gguf.ts";
 const BRIDGE = join(import.meta.dirname ?? ".", "socket_bridge.ts");
 const USUAL_PORTS = [9337, 3131] as const;
 /** No change of a mesh takes this long; reaching it fails the test instead of hanging it. */
-const DEADLINE_MS = 30_000;
+const DEADLINE_MS = 120_000;
 
 /** Prints how long something took: a figure for people, never a verdict. */
 export function printTook(what: string, sinceMs: number): void {
@@ -134,12 +134,17 @@ export class NetnsNode implements AsyncDisposable {
     }
   }
 
-  /** Waits until another member is linked and serves a model. */
-  async untilServing(id: string, model: string): Promise<MemberInfo> {
-    const seen = await this.until(
-      `${model} of ${id}`,
-      (members) => members.get(id)?.serving.includes(model) === true,
-    );
+  /** Waits until another member serves a model, and is reached as wanted. */
+  async untilServing(
+    id: string,
+    model: string,
+    reached?: MemberInfo["reached"],
+  ): Promise<MemberInfo> {
+    const seen = await this.until(`${model} of ${id}`, (members) => {
+      const member = members.get(id);
+      return member?.serving.includes(model) === true &&
+        (reached === undefined || member.reached === reached);
+    });
     return seen.get(id) ?? assert.fail();
   }
 

@@ -4,7 +4,7 @@ import type { NodeProcess } from "./node_process.ts";
 import { SseReader } from "./sse.ts";
 
 /** Nothing that a test waits for takes this long; reaching it fails the test instead of hanging it. */
-const DEADLINE_MS = 60_000;
+const DEADLINE_MS = 120_000;
 
 /** What happened to another node, and when the test heard of it (`performance.now()`). */
 export interface PeerNews {

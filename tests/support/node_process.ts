@@ -22,7 +22,7 @@ export interface NodeProcessOptions {
 export class NodeProcess implements AsyncDisposable {
   readonly homeDir: string;
   readonly pid: number;
-  /** Resolves when the process has ended. */
+  /** Resolves when the process has ended and all that it printed has been read. */
   readonly exited: Promise<Deno.CommandStatus>;
   readonly #child: Deno.ChildProcess;
   readonly #ownsHome: boolean;
@@ -41,8 +41,10 @@ export class NodeProcess implements AsyncDisposable {
       this.#pump(child.stdout, (text) => this.#stdout += text),
       this.#pump(child.stderr, (text) => this.#stderr += text),
     ];
-    this.exited = child.status.then((status) => {
+    this.exited = child.status.then(async (status) => {
       this.#isOver = true;
+      // The end is told by the kernel, the output by pipes: the last lines may come after it.
+      await Promise.all(this.#pumps);
       this.#wake();
       return status;
     });
@@ -123,7 +125,6 @@ export class NodeProcess implements AsyncDisposable {
     this.kill("SIGTERM");
     await this.exited;
     clearTimeout(giveUp);
-    await Promise.all(this.#pumps);
     if (this.#ownsHome) await Deno.remove(this.homeDir, { recursive: true });
   }
 

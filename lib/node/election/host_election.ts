@@ -58,7 +58,7 @@ export interface HostElectionPorts extends Omit<OwnStandingOptions, "mayServe"> 
   readonly changed: () => void;
   /** Says it now; resolves when it was handed on. */
   readonly speak: () => Promise<void>;
-  /** For whoever follows what this node does; must not throw. */
+  /** For whoever follows what this node does and why ({@link HostElection.standing}); must not throw. */
   readonly decided: (decision: Decision) => void;
 }
 

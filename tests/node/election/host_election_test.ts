@@ -33,6 +33,8 @@ class Stage {
   changes = 0;
   isClient = false;
   isHeard = false;
+  /** What it said of its standing, each time that it told of a decision. */
+  readonly standings: (string | null)[] = [];
   #listener: (slot: SlotState) => void = () => {};
   readonly election: HostElection;
 
@@ -69,7 +71,10 @@ class Stage {
       wants,
       measure: () => Promise.resolve({ devices: [], ramFreeBytes: 4 * GIB }),
       changed: () => void (this.changes += 1),
-      decided: ({ kind, model, reason }) => void this.decisions.push(`${kind} ${model}: ${reason}`),
+      decided: ({ kind, model, reason }) => {
+        this.decisions.push(`${kind} ${model}: ${reason}`);
+        this.standings.push(this.election.standing().reason);
+      },
       speak: () => Promise.resolve(void this.deeds.push("speak")),
     });
   }
@@ -138,6 +143,14 @@ Deno.test("a standby takes on what somebody wants and nobody serves, and says wh
     stage.election.reasons().get("b") ?? "",
     /^node-01: only member left with .* free for it; asked of the mesh at node-02$/,
   );
+});
+
+Deno.test("regression: a node stood by, or served for another reason, and told nobody that its status had changed", async () => {
+  const stage = await settled(new Stage());
+  assert.deepEqual(stage.standings, ["every model that is asked for has a host"]);
+  stage.becomes({ kind: "ready", model: modelOf("a"), sinceUnixS: 1 });
+  stage.election.askedHere("a", "/m/a");
+  assert.deepEqual(stage.standings.slice(1), ["host of a: asked for here"]);
 });
 
 Deno.test("what is served elsewhere is left alone, until its host is gone", async () => {

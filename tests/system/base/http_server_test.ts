@@ -37,7 +37,7 @@ for (const listen of ["loopback", "all"] as const) {
 
 Deno.test("serveHttp() closes idle connections after their time", async () => {
   const server = await serveTest(() => new Response("hi", { headers: { "content-length": "2" } }), {
-    limits: { idleMs: 200 },
+    limits: { idleMs: 1_000 },
   });
   using client = await RawClient.connect(server.port);
   await client.send(rawGet("/"));

@@ -4,7 +4,7 @@ import { withLock } from "~/base/io/lock.ts";
 import { identifyProcess, isProcessAlive } from "~/base/io/process_identity.ts";
 
 /** Only there so that a broken lock fails the test instead of hanging it. */
-const DEADLINE_MS = 30_000;
+const DEADLINE_MS = 60_000;
 
 async function inTempDir(run: (dir: string) => Promise<void>): Promise<void> {
   const dir = await Deno.makeTempDir({ prefix: "mesh-llm-lock-" });

@@ -12,6 +12,6 @@ Deno.test("WorkSlice lets a timer run in the middle of work that never waits for
   while (!hasFired) {
     await slice.yieldIfLong();
     await Promise.resolve();
-    assert.ok(performance.now() - startMs < 10_000, "the timer did not fire");
+    assert.ok(performance.now() - startMs < 60_000, "the timer did not fire");
   }
 });

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
 import { freePorts } from "~/engine/io/free_port.ts";
 import { httpHealthProbe } from "~/engine/io/health.ts";
+
+/** Lets a server listen; the port that it got. */
+async function listenAnywhere(server: Server): Promise<number> {
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return (server.address() as AddressInfo).port;
+}
 
 /** Runs `use` with the port of a server that answers as told. */
 async function withServer(
@@ -9,10 +16,8 @@ async function withServer(
   use: (port: number) => Promise<void>,
 ): Promise<void> {
   const server = createServer(answer);
-  const port = await freePorts.take();
-  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
   try {
-    await use(port);
+    await use(await listenAnywhere(server));
   } finally {
     server.closeAllConnections();
     await new Promise<void>((resolve) => server.close(() => resolve()));
@@ -93,8 +98,7 @@ Deno.test("check() keeps no connection that would hold a thread of the server", 
       if (open === 0) closed.resolve();
     });
   });
-  const port = await freePorts.take();
-  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+  const port = await listenAnywhere(server);
   await httpHealthProbe().check({ port, apiKey: "k" }, false);
   await closed.promise;
   await new Promise<void>((resolve) => server.close(() => resolve()));

@@ -6,11 +6,13 @@ import { quantile } from "#support/stream_load.ts";
 
 /** Few, on a machine that other tests share: `deno task soak` takes more. */
 const LOAD = { streams: 16, unstreamed: 4 };
+/** Between two words: an answer lasts three seconds, so that the last to begin finds none at its end. */
+const PAUSE_MS = 50;
 
 async function check(
   mesh: KilledHosts,
   victim: RoundOptions["victim"],
-  pauseMs = 20,
+  pauseMs = PAUSE_MS,
 ): Promise<void> {
   const { streams, statuses } = await mesh.round({ ...LOAD, victim, pauseMs });
   for (const { text, isDone, errors, status } of streams) {

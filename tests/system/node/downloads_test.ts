@@ -30,7 +30,7 @@ Deno.test("a model is fetched at the first start, and not again at the second", 
   await using source = serveHuggingFace([FILE]);
   await using fake = await startFetching(source.endpoint);
   assert.equal(await fake.node.line("Ready: "), "m");
-  assert.match(fake.node.stderr, /^model m: .* from Hugging Face, complete$/m);
+  await fake.node.told(/^model m: .* from Hugging Face, complete$/m);
   assert.deepEqual(await modelFiles(fake), ["m.gguf"]);
   await fake.node.stop();
   const asked = source.seen.length;

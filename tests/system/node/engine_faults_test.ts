@@ -23,8 +23,7 @@ Deno.test("an engine that crashes twice while loading is started a third time", 
   await using fake = await FakeNode.ready({ script: { load: { exitCode: 1, exitStarts: 2 } } });
   assert.equal((await fake.starts()).length, 3);
   await assertAnswers(fake);
-  assert.match(
-    fake.node.stderr,
+  await fake.node.told(
     /llama-server ended before it was ready, exit status 1; it is started again/,
   );
 });
@@ -116,7 +115,7 @@ Deno.test("requests during a restart are told so, and when to come back", async 
   assert.equal(error["code"], "model_loading");
   assert.match(String(error["phase"]), /^(restarting|loading)$/);
   await until(async () => (await fake.starts()).length === 2, "the second start");
-  await until(() => fake.control({ finishLoading: true }).then(() => true, () => false), "control");
+  await fake.finishLoading();
   await readyAgain(fake, 2);
   await assertAnswers(fake);
 });

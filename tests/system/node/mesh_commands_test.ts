@@ -63,10 +63,10 @@ Deno.test("members, drop, stop, mesh-key export and rotate-key in a mesh of two"
     ]);
     assert.match(plain, new RegExp(`^Mesh ${meshId}: 2 nodes\n`));
     assert.match(plain, new RegExp(`^${member.id.slice(0, 12)} .* live +direct .* beta$`, "m"));
-    const told = JSON.parse(json);
-    assert.equal(told["mesh_id"], meshId);
-    assert.deepEqual(told.members.map(({ id }: { id: string }) => id), [member.id, host.id]);
-    assert.deepEqual(told.members[1].rights, ["request", "serve", "split", "invite"]);
+    const listed = JSON.parse(json);
+    assert.equal(listed["mesh_id"], meshId);
+    assert.deepEqual(listed.members.map(({ id }: { id: string }) => id), [member.id, host.id]);
+    assert.deepEqual(listed.members[1].rights, ["request", "serve", "split", "invite"]);
 
     await dataOf(run(homeDir, "drop", "beta"));
     await host.events.status(({ mesh_models: models }) => models.length === 1, "one model left");
@@ -75,10 +75,13 @@ Deno.test("members, drop, stop, mesh-key export and rotate-key in a mesh of two"
     assert.equal(refused.code, 1);
     assert.match(refused.stderr, /^mesh-llm: Cannot change the certificate while a node runs/);
 
+    const told = host.events.peers.length;
     assert.match(await dataOf(run(homeDir, "stop")), /^Stopped the node, process \d+$/);
     assert.equal((await member.node.exited).code, 0);
     await host.events.peer(member.id, "left");
-    assert.deepEqual(host.events.peers.filter(({ event }) => event === "suspect"), []);
+    // Only what the end itself brought: before it, a busy machine may have kept somebody silent for a while.
+    const ending = host.events.peers.slice(told).map(({ event }) => event);
+    assert.deepEqual(ending.filter((event) => event === "suspect"), []);
   });
 
   await t.step("mesh-key export: where the mesh began, and nowhere else", async () => {
@@ -119,7 +122,10 @@ Deno.test("a revoked node is out at once, and does not come back by its token or
   const others = [host, client, bystander];
   const victim = await MeshTestNode.start({ serves: "beta", token, homeDir });
   stack.use(victim);
-  await Promise.all([...others.map((node) => node.listed("beta")), victim.listed("gamma")]);
+  const models = ["alpha", "beta", "gamma"];
+  await Promise.all(
+    [...others, victim].flatMap((node) => models.map((model) => node.listed(model))),
+  );
 
   await t.step("its links close everywhere, and nobody else's", async () => {
     const startedMs = performance.now();

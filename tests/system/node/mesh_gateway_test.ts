@@ -14,7 +14,7 @@ Deno.test("a client whose gateway dies goes on over another, and costs the mesh 
   await using other = await MeshTestNode.start({ serves: "beta", token });
   await other.listed("alpha");
   await using client = await MeshTestNode.start({ isClient: true, token });
-  await client.listed("beta");
+  await Promise.all([client.listed("alpha"), client.listed("beta")]);
   await assertAnswers(client, "alpha", gateway);
   await assertAnswers(client, "beta", other);
   // Nobody lists the client as a member.

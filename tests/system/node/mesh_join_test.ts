@@ -90,7 +90,7 @@ Deno.test("a joiner answers through the mesh while its own engine loads, without
     const loadingFrom = answers.length;
     await until(() => answers.length > loadingFrom + 20, "answers meanwhile");
     assert.ok(answers.slice(loadingFrom).every(({ by }) => by === host.id));
-    await joiner.fake.control({ finishLoading: true });
+    await joiner.fake.finishLoading();
     await joiner.events.status((status) => status.llama_ready, "engine that is ready");
     await until(() => answers.at(-1)?.by === joiner.id, "its own model taking over");
   } finally {

@@ -62,8 +62,10 @@ Deno.test("many callers share one link, and one that does not read stops nobody"
     const seconds = (performance.now() - startedMs) / 1000;
     const count = CALLERS * REQUESTS_EACH;
     tellFigure(`${count} requests in ${seconds.toFixed(1)} s, ${Math.round(count / seconds)}/s`);
-    const { received, answered, aborted, active } = await host.fake.record();
-    assert.deepEqual([received, answered, aborted, active], [count, count, 0, 0]);
+    // The engine counts an answer when it is out of its hands, which may be after it arrived.
+    await until(async () => (await host.fake.record()).active === 0, "the engine at rest");
+    const { received, answered, aborted } = await host.fake.record();
+    assert.deepEqual([received, answered, aborted], [count, count, 0]);
     await until(async () => await isIdle(host) && await isIdle(client), "idle nodes");
   });
 
@@ -75,8 +77,8 @@ Deno.test("many callers share one link, and one that does not read stops nobody"
     await until(async () => (await host.fake.record()).active === 1, "the stream under way");
     await host.fake.control({ chunks: CHUNKS });
     await Promise.all(Array.from({ length: 8 }, () => call(client)));
-    const { active, answered } = await host.fake.record();
-    assert.deepEqual([active, answered - before], [1, 8 * REQUESTS_EACH]);
+    await until(async () => (await host.fake.record()).active === 1, "the stalled one alone");
+    assert.equal((await host.fake.record()).answered - before, 8 * REQUESTS_EACH);
     for (const node of [host, client]) {
       const bytes = await residentBytes(node);
       tellFigure(`${node === host ? "host" : "client"}: ${Math.round(bytes / 2 ** 20)} MiB`);

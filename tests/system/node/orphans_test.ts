@@ -62,7 +62,7 @@ Deno.test("kill -9 of mesh-llm: the next start ends what was left, and nothing e
     await next.line("API: ");
     assert.equal(await isAlive(pid), false);
     assert.equal(await isAlive(namesake.pid), true);
-    assert.match(next.stderr, new RegExp(`Ended llama-server, process ${pid}\\b`));
+    await next.told(new RegExp(`Ended llama-server, process ${pid}\\b`));
     await next.line("Ready: ");
     assert.equal(await isAlive(namesake.pid), true);
     await next.stop();

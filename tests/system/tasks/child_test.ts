@@ -5,8 +5,13 @@ import { outputOf, runChild } from "../../../tasks/lib/child.ts";
 const LIMIT_MS = 60_000;
 
 /** Runs `source` as a program of its own. */
-function runSource(source: string, limitMs = LIMIT_MS) {
-  return runChild(Deno.execPath(), { args: ["eval", source], limitMs });
+function runSource(source: string) {
+  return runChild(Deno.execPath(), { args: ["eval", source], limitMs: LIMIT_MS });
+}
+
+/** Runs a script of the shell, which is under way at once: it is to be ended in the middle. */
+function runScript(script: string, limitMs: number) {
+  return runChild("sh", { args: ["-c", script], limitMs });
 }
 
 Deno.test("runChild() tells the exit status", async () => {
@@ -43,11 +48,8 @@ async function isRunning(pid: number): Promise<boolean> {
 Deno.test("runChild() ends a program and its children at the limit", async () => {
   const folder = await Deno.makeTempDir({ prefix: "mesh-llm-test-" });
   const pidFile = join(folder, "pid");
-  const sleeper = `const child = new Deno.Command("sleep", { args: ["600"] }).spawn();
-    Deno.writeTextFileSync(${JSON.stringify(pidFile)}, String(child.pid));
-    await child.status;`;
   try {
-    const end = await runSource(sleeper, 5_000);
+    const end = await runScript(`sleep 600 & echo $! > '${pidFile}'; wait`, 5_000);
     assert.match(end.stoppedBecause ?? "", /after 5 s/);
     assert.notEqual(end.exitCode, 0);
     const pid = Number(await Deno.readTextFile(pidFile));
@@ -60,10 +62,7 @@ Deno.test("runChild() ends a program and its children at the limit", async () =>
 });
 
 Deno.test("runChild() kills a program that ignores the polite signal", async () => {
-  const end = await runSource(
-    "Deno.addSignalListener('SIGTERM', () => {}); setInterval(() => {}, 1000);",
-    4_000,
-  );
+  const end = await runScript("trap '' TERM; while :; do sleep 600; done", 4_000);
   assert.match(end.stoppedBecause ?? "", /after 4 s/);
   assert.equal(end.exitCode, 128 + 9);
 });
