@@ -7,6 +7,7 @@
 import { parseArgs } from "node:util";
 import { ELECTION_SCENARIOS, playElection } from "./lib/simulation/election/scenarios.ts";
 import { print, runMain } from "./lib/entry.ts";
+import { parseCount } from "./lib/parse_count.ts";
 import { play, SCENARIOS } from "./lib/simulation/scenarios.ts";
 import { tableOf, Tally } from "./lib/simulation/table.ts";
 import { World } from "./lib/simulation/world.ts";
@@ -59,12 +60,6 @@ function parseOptions(args: readonly string[]): Options | undefined {
     from: parseCount("--from", values.from, [0, 0xffff_ffff]),
     scenarios: scenario === undefined ? all : [scenario],
   };
-}
-
-function parseCount(flag: string, text: string, [min, max]: readonly [number, number]): number {
-  const count = Number(text);
-  if (/^\d{1,10}$/.test(text) && count >= min && count <= max) return count;
-  throw new SyntaxError(`Cannot use ${flag} ${text}: wanted a number from ${min} to ${max}`);
 }
 
 function main(args: readonly string[]): number {

@@ -76,13 +76,19 @@ export function revokeRequestOf(body: JsonObject): RevokeRequest {
 }
 
 function inviteSeconds(expires: unknown): number {
+  const seconds = readInviteSeconds(expires);
+  if (typeof seconds === "number") return seconds;
+  throw invalid("expires", `Cannot make this invite: "expires" is ${seconds}`);
+}
+
+/** For how long an invite is to hold, in seconds; else what was found and what was wanted, in words. */
+export function readInviteSeconds(expires: unknown): number | string {
   const seconds = typeof expires === "string" ? parseDurationS(expires) : undefined;
-  if (seconds === undefined) {
-    throw invalid("expires", `Cannot make this invite: "expires" must be ${DURATION_FORM}`);
-  }
+  const found = JSON.stringify(expires).slice(0, ECHO_CHARS_MAX);
+  if (seconds === undefined) return `${found}, wanted is ${DURATION_FORM}`;
   if (seconds >= INVITE_MIN_S && seconds <= INVITE_MAX_S) return seconds;
   const range = `from ${formatDurationS(INVITE_MIN_S)} to ${formatDurationS(INVITE_MAX_S)}`;
-  throw invalid("expires", `Cannot make this invite: it may hold ${range}`);
+  return `${found}, wanted is a time ${range}`;
 }
 
 function nameOf(param: "node" | "serial", value: unknown): string {

@@ -122,6 +122,10 @@ export interface Revoked {
   readonly revoked: string;
   /** Links of this node that were closed for it. */
   readonly closed_links: number;
+  /** Serials of invites that revoked nodes came by: they admit nobody any more. */
+  readonly closed_invites: readonly string[];
+  /** Everybody known here who is out of the mesh by it. */
+  readonly ended_nodes: readonly string[];
 }
 
 /** A model as the mesh knows it. */

@@ -1,6 +1,7 @@
 /** Entry of the program: parses the command line, runs the command, turns errors into exit codes. */
 import process from "node:process";
 import { message, text } from "@optique/core/message";
+import type { TerminalTheme } from "@optique/core/terminal";
 import { run } from "@optique/run";
 import { messageOf, UserError } from "~/base/errors.ts";
 import { VERSION_TEXT } from "~/base/version.ts";
@@ -16,7 +17,12 @@ import { examples } from "./flags.ts";
 import { commandLine, type Invocation, withDefaultCommand } from "./program.ts";
 import { refuseUnbuilt } from "./unbuilt.ts";
 
+const PROGRAM = "mesh-llm";
+
 const HELP_BRIEF = message`Pools the computers you have behind one OpenAI-compatible address.`;
+
+/** Wrong usage is told by the parser, but in the words of all other failures. */
+const THEME: TerminalTheme = { errorLabel: () => ({ type: "text", text: `${PROGRAM}:` }) };
 
 const HELP_EXAMPLES = examples([
   ["mesh-llm", "serve the best model that fits"],
@@ -40,7 +46,8 @@ export async function main(): Promise<void> {
 /** Parses; help, version, completion and wrong usage end the process here. */
 function parse(args: readonly string[]): Invocation {
   return run(commandLine, {
-    programName: "mesh-llm",
+    programName: PROGRAM,
+    theme: THEME,
     args: withDefaultCommand(args),
     help: "both",
     version: { value: VERSION_TEXT, option: true },
@@ -109,7 +116,7 @@ function dispatch(invocation: Invocation, context: CommandContext): Promise<numb
 
 /** One sentence for what a person can mend; everything that helps to report a defect otherwise. */
 function describe(error: unknown): string {
-  if (error instanceof UserError) return `mesh-llm: ${error.message}`;
+  if (error instanceof UserError) return `${PROGRAM}: ${error.message}`;
   const detail = error instanceof Error ? error.stack ?? error.message : messageOf(error);
-  return `mesh-llm: this should not happen, please report it:\n${detail}`;
+  return `${PROGRAM}: this should not happen, please report it:\n${detail}`;
 }

@@ -1,6 +1,6 @@
 /** What commands print about the mesh, for people. Names and versions come from other nodes. */
 import type { MembersAnswer } from "~/api/io/client.ts";
-import type { MadeInvite, MemberInfo, StatusPeer, StatusSnapshot } from "~/api/ports.ts";
+import type { MadeInvite, MemberInfo, Revoked, StatusPeer, StatusSnapshot } from "~/api/ports.ts";
 import { formatDurationS } from "~/base/duration.ts";
 import { formatMs } from "~/base/units.ts";
 import { formatTable, printable } from "./table.ts";
@@ -68,6 +68,19 @@ export function formatMembers(
 export function inviteNote({ role, serial, expires_unix_s: expiresUnixS }: MadeInvite): string {
   const until = new Date(expiresUnixS * 1000).toISOString().replace(/\.\d+Z$/, "Z");
   return `Whoever has it can join as ${role} until ${until}. To take it back: mesh-llm revoke ${serial}`;
+}
+
+/** What else ended with what was revoked, a sentence each. */
+export function revokeNotes(revoked: Revoked, isNode: boolean): readonly string[] {
+  const { revoked: named, closed_invites: invites, ended_nodes: ended } = revoked;
+  const others = ended.filter((id) => id !== named).map((id) => id.slice(0, ID_CHARS));
+  const out = others.length === 0 ? [] : [`Out of the mesh with it: ${others.join(", ")}`];
+  if (!isNode) return [`Nobody can join by an invite of this serial any more`, ...out];
+  const closed = invites.length === 0
+    ? "No invite was ended: the one that it came by is not known here, or somebody else's; who has its " +
+      "token can still join"
+    : `Ended too: the invite that it came by (${invites.join(", ")}), and every one that it made`;
+  return [closed, ...out];
 }
 
 function counted(count: number, what: string): string {

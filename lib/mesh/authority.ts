@@ -62,6 +62,10 @@ export interface RevokeResult {
   readonly papers: readonly Signed<Revocation>[];
   /** New papers of those that are kept, for them, before the revocations are told. */
   readonly kept: readonly KeptMember[];
+  /** Whose certificates, of those that were given, do not hold any more. */
+  readonly ended: readonly NodeId[];
+  /** Invites that admit nobody any more because of the nodes that came by them. */
+  readonly closedInvites: readonly string[];
 }
 
 /** A member that stays although its issuer is revoked. */
@@ -306,6 +310,11 @@ export class MeshAuthority {
     return judgeTime("mesh-llm-revocation", read, nowMs) ?? this.#book.add(read);
   }
 
+  /** Whether a node is out of the mesh for good: no certificate of it holds, whoever signs it. */
+  isRevoked(node: NodeId): boolean {
+    return this.#book.isNodeRevoked(node);
+  }
+
   /** Serials of all revocations that are known, to compare with a peer's. */
   revocationSerials(): readonly string[] {
     return this.#book.serials();
@@ -343,14 +352,19 @@ export class MeshAuthority {
       }
       papers.push(paper);
     }
-    if (!options.keep) return { papers, kept: [] };
-    const named = new Set(plan.map((revoked) => "nodeId" in revoked ? revoked.nodeId : undefined));
+    const nodes = plan.filter((revoked) => revoked.kind === "node");
+    const named = new Set(nodes.map(({ nodeId }) => nodeId));
     const serial = "serial" in subject ? subject.serial : undefined;
-    const hit = before.filter((certificate) =>
-      this.#judgeCertificate(certificate) !== undefined &&
-      !named.has(certificate.paper.subject) && certificate.paper.inviteSerial !== serial
-    );
-    return { papers, kept: await this.#signAnew(issuer, hit) };
+    const hit = before.filter((certificate) => this.#judgeCertificate(certificate) !== undefined);
+    const spared = options.keep
+      ? hit.filter(({ paper }) => !named.has(paper.subject) && paper.inviteSerial !== serial)
+      : [];
+    return {
+      papers,
+      kept: await this.#signAnew(issuer, spared),
+      ended: hit.filter((one) => !spared.includes(one)).map(({ paper }) => paper.subject),
+      closedInvites: [...new Set(nodes.flatMap(({ closes }) => closes ?? []))],
+    };
   }
 
   async #signAnew(

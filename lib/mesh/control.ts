@@ -59,6 +59,8 @@ export type ControlMessage =
   /** Asks an issuer for a fresh membership certificate; `certificate` is its answer (a JWS). */
   | { readonly t: "renew" }
   | { readonly t: "renewed"; readonly certificate: string }
+  /** From a client, which has no record to show it in: its own certificate (a JWS), newer than that of the handshake. */
+  | { readonly t: "certificate"; readonly certificate: string }
   /** From who holds the mesh key, unasked, when a link to a member comes up: with it (a JWS) the member may issue papers. */
   | { readonly t: "grant"; readonly grant: string }
   /** From a client, which has no record, to one member: what its own callers asked for since it spoke last. */

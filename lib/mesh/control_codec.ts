@@ -117,6 +117,10 @@ const READERS: Readers = {
   }),
   renew: () => ({ t: "renew" }),
   renewed: (json) => ({ t: "renewed", certificate: member(json, "certificate", isPaper) }),
+  certificate: (json) => ({
+    t: "certificate",
+    certificate: member(json, "certificate", isPaper),
+  }),
   grant: (json) => ({ t: "grant", grant: member(json, "grant", isPaper) }),
   demand: (json) => ({
     t: "demand",

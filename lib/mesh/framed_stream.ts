@@ -1,15 +1,17 @@
 /**
- * One stream of a link: frames both ways, each direction with its END.
+ * One exchange on a stream of a link: frames both ways, each direction with its END.
  *
  * The transport cannot tell an abort from an end, so an end of bytes without END is an abort; and a direction stays
- * open below its END until the peer's END has come, so that closing it earlier says "cancelled". The transport
- * takes a stream back only when both directions were read to their end: after END this reads on by itself.
+ * open below its END until the peer's END has come, so that closing it earlier says "cancelled". After both ENDs the
+ * bytes may be used for another exchange. Otherwise the transport takes the stream back only when both directions were
+ * read to their end: this reads on by itself.
  */
 import type { Timers } from "../base/clock.ts";
 import { assert, messageOf } from "../base/errors.ts";
 import { KIB } from "../base/units.ts";
 import { BatchWriter } from "./batch_writer.ts";
 import { type PeerStream, StreamBrokenError, type StreamFrame } from "./link_ports.ts";
+import { ProtocolError } from "./wire.ts";
 import {
   DATA_BYTES_MAX,
   dataFrame,
@@ -34,8 +36,25 @@ export interface StreamHost {
   heard(): void;
   /** We gave the stream up: tell the peer. */
   cancelled(): void;
-  /** The stream is over, whichever way. Called once. */
+  /**
+   * Both ENDs are through. True when the host goes on with the bytes; then nothing here touches them any more.
+   *
+   * @param next a read of them that is under way
+   */
+  keep(next: Promise<Chunk> | undefined): boolean;
+  /** The exchange is over, whichever way. Called once. */
   over(): void;
+}
+
+/** What a read gives. */
+export type Chunk = Awaited<ReturnType<ByteStream["read"]>>;
+
+/** What came and goes before an exchange. */
+export interface StreamStart {
+  /** Written before the first frame, by who opened the stream. */
+  readonly prefix?: Uint8Array;
+  /** Bytes of the peer that were read already. */
+  readonly read?: Uint8Array<ArrayBuffer>;
 }
 
 /** {@link PeerStream} over bytes. One read at a time; writes may be made without waiting. */
@@ -50,6 +69,8 @@ export class FramedStream implements PeerStream {
   #prefix: Uint8Array | undefined;
   #failure: StreamBrokenError | undefined;
   #isReading = false;
+  /** The read after the peer's END: what comes tells that it has given up, or is the next exchange. */
+  #next: Promise<Chunk> | undefined;
   #ending: Promise<void> | undefined;
   #isEndSent = false;
   #isEndHeard = false;
@@ -58,14 +79,14 @@ export class FramedStream implements PeerStream {
   #isBroken = false;
   #cancelLinger: (() => void) | undefined;
 
-  /** @param prefix written before the first frame, by who opened the stream */
-  constructor(bytes: ByteStream, host: StreamHost, prefix?: Uint8Array) {
+  constructor(bytes: ByteStream, host: StreamHost, { prefix, read }: StreamStart = {}) {
     this.#bytes = bytes;
     this.#host = host;
     this.#writer = new BatchWriter(bytes, () => {
       this.breakOff("The peer takes no more of the stream");
     });
     this.#prefix = prefix;
+    if (read !== undefined) this.#parser.push(read);
   }
 
   get broken(): AbortSignal {
@@ -132,9 +153,7 @@ export class FramedStream implements PeerStream {
       if (this.#failure !== undefined) throw this.#failure;
       const piece = this.#nextPiece();
       if (piece?.kind === "end") {
-        this.#isEndHeard = true;
-        void this.#drain();
-        this.#settle();
+        this.#onEnd();
       } else if (piece !== undefined) {
         return piece;
       } else {
@@ -159,23 +178,41 @@ export class FramedStream implements PeerStream {
     this.#parser.push(chunk);
   }
 
-  /** After END: nothing may come but the end of bytes; when that comes before our END, the peer has cancelled. */
-  async #drain(): Promise<void> {
+  #onEnd(): void {
+    this.#isEndHeard = true;
     try {
       this.#parser.next();
+    } catch (error) {
+      return this.#spoil(error);
+    }
+    if (this.#isEndSent) return this.#settle();
+    this.#next = this.#bytes.read();
+    void this.#watch(this.#next);
+  }
+
+  /** Before our END nothing may come after the peer's: an end of bytes says that it has given up. */
+  async #watch(next: Promise<Chunk>): Promise<void> {
+    const chunk = await next;
+    // The peer goes on when it has our END, which may be before the write of it is told to us.
+    await this.#ending?.catch(() => {});
+    if (this.#isEndSent || this.#isOver) return;
+    if (chunk === undefined) this.breakOff("The peer gave the stream up");
+    else this.#spoil(new ProtocolError("Found bytes after the end of a stream"));
+  }
+
+  /** Nobody needs the bytes any more: reads them to their end, and then gives them back. */
+  async #drain(): Promise<void> {
+    try {
       for (;;) {
-        const chunk = await this.#bytes.read();
-        if (chunk === undefined) break;
+        const chunk = await (this.#next ?? this.#bytes.read());
+        this.#next = undefined;
+        if (chunk === undefined) return this.#close();
         this.#parser.push(chunk);
         this.#parser.next();
       }
     } catch (error) {
-      return this.#spoil(error);
+      this.#spoil(error);
     }
-    // The peer closes when it has our END, which may be before the write of it is told to us.
-    await this.#ending?.catch(() => {});
-    if (!this.#isEndSent) return this.breakOff("The peer gave the stream up");
-    this.#close();
   }
 
   /** The peer sent what is no frame: only this stream ends. */
@@ -212,6 +249,11 @@ export class FramedStream implements PeerStream {
 
   #settle(): void {
     if (!this.#isSettled || this.#isOver) return;
+    if (this.#host.keep(this.#next)) {
+      this.#isOver = true;
+      return this.#host.over();
+    }
+    void this.#drain();
     this.#cancelLinger = this.#host.timers.after(LINGER_MS, () => this.#close());
     this.#bytes.end().catch(() => {});
   }

@@ -2,6 +2,7 @@
 import { getLogger } from "@logtape/logtape";
 import type { Clock, Timers } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
+import { TokenBucket } from "../base/token_bucket.ts";
 import { MIB } from "../base/units.ts";
 import type { PeerAddress } from "./address.ts";
 import type { ControlMessage } from "./control.ts";
@@ -20,7 +21,6 @@ import {
   type PeerStream,
 } from "./link_ports.ts";
 import { LinkStreams } from "./link_streams.ts";
-import { RateLimit } from "./rate_limit.ts";
 import type { ByteStream, Connection } from "./transport.ts";
 
 const log = getLogger(["mesh-llm", "mesh"]);
@@ -55,8 +55,8 @@ export class MeshLink implements Link {
   readonly #sender: ControlSender;
   readonly #machine: LinkHealthMachine;
   readonly #streams: LinkStreams;
-  readonly #messages = new RateLimit(MESSAGE_LIMIT);
-  readonly #messageBytes = new RateLimit(MESSAGE_BYTES_LIMIT);
+  readonly #messages = new TokenBucket(MESSAGE_LIMIT);
+  readonly #messageBytes = new TokenBucket(MESSAGE_BYTES_LIMIT);
   #events: LinkEvents | undefined;
   #health: LinkHealth = "live";
   #end: LinkEnd | undefined;

@@ -1,7 +1,11 @@
-/** The streams of one link: opens, takes and counts them, and finds the one that a CANCEL means. */
+/**
+ * The streams of one link: opens, takes and counts them, and finds the one that a CANCEL means. A stream carries one
+ * exchange after another, each with a number of its own: to open one and to give it back costs as much as all else
+ * that a small request takes of a link.
+ */
 import type { Timers } from "../base/clock.ts";
 import { joined } from "../base/bytes.ts";
-import { FramedStream } from "./framed_stream.ts";
+import { type Chunk, FramedStream, type StreamStart } from "./framed_stream.ts";
 import { LinkClosedError, type PeerStream, StreamBrokenError } from "./link_ports.ts";
 import {
   readStreamPrefix,
@@ -15,6 +19,8 @@ import type { ByteStream, Connection } from "./transport.ts";
 const PREFIX_MS = 5_000;
 /** For the peer to allow another stream. */
 const OPEN_MS = 10_000;
+/** Streams of ours that wait for their next exchange: more than most nodes have requests at a time with one peer. */
+const KEPT_MAX = 32;
 /** Cancels of streams that have not arrived yet: control frames overtake streams. */
 const EARLY_CANCELS_MAX = 256;
 
@@ -38,6 +44,8 @@ export class LinkStreams {
   readonly #ours = new Map<number, FramedStream>();
   readonly #theirs = new Map<number, FramedStream>();
   readonly #earlyCancels = new Set<number>();
+  /** Streams of ours on which nothing runs; used last, taken first. */
+  #kept: ByteStream[] = [];
   #lastId = 0;
   #newestOfTheirs = 0;
   #closed: string | undefined;
@@ -48,7 +56,7 @@ export class LinkStreams {
   }
 
   /**
-   * Opens a stream; the peer sees it with its first frame.
+   * Begins an exchange; the peer sees it with its first frame.
    *
    * @throws {StreamBrokenError} when the peer allows no more for too long
    * @throws {LinkClosedError} when the link ended
@@ -56,12 +64,13 @@ export class LinkStreams {
   async open(): Promise<PeerStream> {
     this.#lastId = (this.#lastId + 1) >>> 0;
     const id = this.#lastId;
-    const bytes = await this.#openBytes();
+    const bytes = this.#kept.pop() ?? await this.#openBytes();
     if (this.#closed !== undefined) {
       bytes.abort();
       throw new LinkClosedError(this.#closed);
     }
-    return this.#add(this.#ours, id, bytes, streamPrefix({ kind: REQUEST_STREAM, id }));
+    const prefix = streamPrefix({ kind: REQUEST_STREAM, id });
+    return this.#add(this.#ours, id, { bytes, start: { prefix } });
   }
 
   /** Takes streams until the connection ends. `first`: a wait for one that began already. */
@@ -86,6 +95,8 @@ export class LinkStreams {
   /** The link is over. */
   breakAll(reason: string): void {
     this.#closed = reason;
+    // They end with the connection.
+    this.#kept = [];
     for (const stream of [...this.#ours.values(), ...this.#theirs.values()]) {
       stream.breakOff(reason);
     }
@@ -115,10 +126,10 @@ export class LinkStreams {
     }
   }
 
-  async #take(bytes: ByteStream): Promise<void> {
-    const cancel = this.#host.timers.after(PREFIX_MS, () => bytes.abort());
-    const start = await readAtLeast(bytes, STREAM_PREFIX_BYTES);
-    cancel();
+  /** @param first bytes that were read already */
+  async #take(bytes: ByteStream, first?: Uint8Array<ArrayBuffer>): Promise<void> {
+    const isHere = first !== undefined && first.length >= STREAM_PREFIX_BYTES;
+    const start = isHere ? first : await this.#readPrefix(bytes, first);
     if (start === undefined || this.#closed !== undefined) return bytes.abort();
     const { kind, id } = readStreamPrefix(start);
     if (this.#theirs.has(id)) {
@@ -132,22 +143,55 @@ export class LinkStreams {
       return this.#host.cancel(id, false);
     }
     this.#host.heard();
-    const rest = start.subarray(STREAM_PREFIX_BYTES);
-    this.#host.opened(this.#add(this.#theirs, id, withStart(rest, bytes)));
+    const read = start.subarray(STREAM_PREFIX_BYTES);
+    this.#host.opened(this.#add(this.#theirs, id, { bytes, start: { read } }));
+  }
+
+  async #readPrefix(
+    bytes: ByteStream,
+    first: Uint8Array<ArrayBuffer> | undefined,
+  ): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const cancel = this.#host.timers.after(PREFIX_MS, () => bytes.abort());
+    const start = await readAtLeast(bytes, STREAM_PREFIX_BYTES, first);
+    cancel();
+    return start;
+  }
+
+  /** Waits for the next exchange on a stream of the peer, for as long as it keeps it. */
+  async #takeNext(bytes: ByteStream, next: Promise<Chunk>): Promise<void> {
+    const first = await next;
+    if (first !== undefined && this.#closed === undefined) return await this.#take(bytes, first);
+    // The transport takes a stream back when both directions have ended.
+    await bytes.end().catch(() => {});
+    bytes.abort();
+  }
+
+  /** Whether a stream whose exchange has ended well is used for another one. */
+  #keep(isOurs: boolean, bytes: ByteStream, next: Promise<Chunk> | undefined): boolean {
+    if (this.#closed !== undefined) return false;
+    if (!isOurs) {
+      void this.#takeNext(bytes, next ?? bytes.read());
+      return true;
+    }
+    // A read under way would take the beginning of the next answer.
+    if (next !== undefined || this.#kept.length >= KEPT_MAX) return false;
+    this.#kept.push(bytes);
+    return true;
   }
 
   #add(
     map: Map<number, FramedStream>,
     id: number,
-    bytes: ByteStream,
-    prefix?: Uint8Array,
+    { bytes, start }: { readonly bytes: ByteStream; readonly start: StreamStart },
   ): FramedStream {
+    const isOurs = map === this.#ours;
     const stream = new FramedStream(bytes, {
       timers: this.#host.timers,
       heard: () => this.#host.heard(),
-      cancelled: () => this.#host.cancel(id, map === this.#ours),
+      cancelled: () => this.#host.cancel(id, isOurs),
+      keep: (next) => this.#keep(isOurs, bytes, next),
       over: () => map.delete(id),
-    }, prefix);
+    }, start);
     map.set(id, stream);
     return stream;
   }
@@ -157,28 +201,13 @@ export class LinkStreams {
 async function readAtLeast(
   bytes: ByteStream,
   count: number,
+  first: Uint8Array<ArrayBuffer> | undefined,
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  let start = await bytes.read();
+  let start = first ?? await bytes.read();
   while (start !== undefined && start.length < count) {
     const more = await bytes.read();
     if (more === undefined) return undefined;
     start = joined([start, more]);
   }
   return start;
-}
-
-/** `bytes` with what was read of it already. */
-function withStart(start: Uint8Array<ArrayBuffer>, bytes: ByteStream): ByteStream {
-  let left: Uint8Array<ArrayBuffer> | undefined = start.length === 0 ? undefined : start;
-  return {
-    read() {
-      if (left === undefined) return bytes.read();
-      const first = left;
-      left = undefined;
-      return Promise.resolve(first);
-    },
-    write: (piece) => bytes.write(piece),
-    end: () => bytes.end(),
-    abort: () => bytes.abort(),
-  };
 }

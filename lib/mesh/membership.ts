@@ -154,7 +154,11 @@ export class Membership {
 
   #onSeeds(seeds: readonly BootstrapPeer[]): void {
     const others = seeds.filter(({ nodeId }) => nodeId !== this.#state.self).slice(0, SEEDS_MAX);
-    this.#memberDials.seeds = this.#clientDials.seeds = others;
+    this.#setSeeds(others);
+  }
+
+  #setSeeds(seeds: readonly BootstrapPeer[]): void {
+    this.#memberDials.seeds = this.#clientDials.seeds = seeds;
   }
 
   #onSelf(record: SignedRecord, nowMs: number): void {
@@ -275,6 +279,10 @@ export class Membership {
     const { self, store, neighbours } = this.#state;
     if (node === self) return;
     store.remove(node);
+    // Who is only late may come back with a new certificate.
+    if (reason === "revoked") {
+      this.#setSeeds(this.#memberDials.seeds.filter(({ nodeId }) => nodeId !== node));
+    }
     const neighbour = neighbours.get(node);
     if (neighbour !== undefined) this.#close(neighbour, reason, nowMs);
     this.#book.forget(node);

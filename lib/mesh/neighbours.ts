@@ -1,8 +1,8 @@
 /** Who has a link with us, how well it is heard, and whom each says it is linked with. */
+import { TokenBucket } from "../base/token_bucket.ts";
 import type { Role } from "./credentials.ts";
 import type { NodeId } from "./ids.ts";
 import type { LinkHealth } from "./link_ports.ts";
-import { RateLimit } from "./rate_limit.ts";
 
 /** Control messages of one peer: an honest one sends some ten a second at the worst of times. */
 const MESSAGES = { burst: 512, perSecond: 64 };
@@ -24,10 +24,10 @@ export interface NewNeighbour {
 
 /** What a peer may do, over all its links: who dials again gets no fresh allowance. */
 interface Budget {
-  readonly messages: RateLimit;
-  readonly recordsIn: RateLimit;
-  readonly recordsOut: RateLimit;
-  readonly dialMe: RateLimit;
+  readonly messages: TokenBucket;
+  readonly recordsIn: TokenBucket;
+  readonly recordsOut: TokenBucket;
+  readonly dialMe: TokenBucket;
 }
 
 /** A peer with a link. */
@@ -153,10 +153,10 @@ export class Neighbours {
 
 function newBudget(): Budget {
   return {
-    messages: new RateLimit(MESSAGES),
-    recordsIn: new RateLimit(RECORDS),
-    recordsOut: new RateLimit(RECORDS),
-    dialMe: new RateLimit(DIAL_ME),
+    messages: new TokenBucket(MESSAGES),
+    recordsIn: new TokenBucket(RECORDS),
+    recordsOut: new TokenBucket(RECORDS),
+    dialMe: new TokenBucket(DIAL_ME),
   };
 }
 

@@ -85,6 +85,11 @@ export class RevocationBook {
     return this.list().filter(({ paper }) => !theirs.has(paper.serial));
   }
 
+  /** Whether no paper of this node can hold any more, whoever signs it: the mesh key revoked it. */
+  isNodeRevoked(node: NodeId): boolean {
+    return this.#nodes.get(node)?.some(({ issuer }) => issuer === this.#meshId) ?? false;
+  }
+
   /** Why a certificate does not count any more; undefined when it does. */
   judgeCertificate({ paper, grant }: Verified<Certificate>): Refusal | undefined {
     const { serial, inviteSerial, subject, issuer } = paper;
@@ -132,6 +137,7 @@ export class RevocationBook {
   #cameByRevoked(inviteSerial: string | undefined): boolean {
     return inviteSerial !== undefined && this.#revokedIssuers.has(issuerPart(inviteSerial));
   }
+
   /** Keeps `sizeMax` of those that are `meant`: serials before nodes, since they end more, then what ends last. */
   #bound(sizeMax: number, meant: (paper: Revocation) => boolean): void {
     const all = this.list().map(({ paper }) => paper).filter(meant);

@@ -25,7 +25,7 @@ export interface RemoteHost {
 export interface MeshRoutingOptions {
   /** What this node serves itself. */
   readonly local: RoutingTable;
-  /** Who can be asked now, each node once. */
+  /** Who can be asked now, each node once; the same array while that does not change. */
   readonly remotes: () => readonly RemoteHost[];
   /** What a name means that nobody serves. */
   readonly known: (name: string) => KnownModel | undefined;
@@ -37,6 +37,11 @@ const SLOTS_MAX = 256;
 /** The routing table of a node in a mesh. */
 export class MeshRouting implements RoutingTable {
   readonly #options: MeshRoutingOptions;
+  #told: {
+    readonly own: readonly ServedModel[];
+    readonly remotes: readonly RemoteHost[];
+    readonly models: readonly ServedModel[];
+  } | undefined;
 
   constructor(options: MeshRoutingOptions) {
     this.#options = options;
@@ -47,14 +52,10 @@ export class MeshRouting implements RoutingTable {
     const own = this.#options.local.served();
     const remotes = this.#options.remotes();
     if (remotes.length === 0) return own;
-    const models = new Map(own.map((model) => [model.id, model]));
-    for (const { serving } of byId(remotes)) {
-      for (const record of serving) {
-        if (!models.has(record.id)) models.set(record.id, servedModel(record));
-      }
-    }
-    const others = [...models.values()].slice(own.length);
-    return [...own, ...others.sort((a, b) => compare(a.id, b.id))];
+    if (this.#told?.own === own && this.#told.remotes === remotes) return this.#told.models;
+    const models = [...own, ...othersOf(own, remotes)];
+    this.#told = { own, remotes, models };
+    return models;
   }
 
   /** What somebody loads and nobody serves. */
@@ -84,6 +85,23 @@ export class MeshRouting implements RoutingTable {
     if (hosts.length === 0) return own;
     return [...own, ...hosts.sort(byNearness).map((host) => targetOf(host, modelId))];
   }
+}
+
+/** What only others serve, by name. */
+function othersOf(
+  own: readonly ServedModel[],
+  remotes: readonly RemoteHost[],
+): readonly ServedModel[] {
+  const models = new Map<string, ServedModel>();
+  const mine = new Set(own.map(({ id }) => id));
+  for (const { serving } of byId(remotes)) {
+    for (const record of serving) {
+      if (!mine.has(record.id) && !models.has(record.id)) {
+        models.set(record.id, servedModel(record));
+      }
+    }
+  }
+  return [...models.values()].sort((a, b) => compare(a.id, b.id));
 }
 
 function servedModel({ id, createdUnixS, meta, slots, sizeBytes }: ServedRecord): ServedModel {

@@ -14,6 +14,7 @@ export interface LocalRoutingOptions {
 /** The routing table of a node that has only itself. */
 export class LocalRouting implements RoutingTable {
   readonly #options: LocalRoutingOptions;
+  #told: { readonly state: SlotState; readonly models: readonly ServedModel[] } | undefined;
 
   constructor(options: LocalRoutingOptions) {
     this.#options = options;
@@ -21,13 +22,8 @@ export class LocalRouting implements RoutingTable {
 
   served(): readonly ServedModel[] {
     const state = this.#options.slot();
-    if (state.kind !== "ready") return [];
-    const { id, meta, contextTokens, slots, sizeBytes } = state.model;
-    return [{
-      id,
-      createdUnixS: state.sinceUnixS,
-      meta: { ...meta, n_ctx: contextTokens, n_slots: slots, size: sizeBytes },
-    }];
+    if (this.#told?.state !== state) this.#told = { state, models: servedIn(state) };
+    return this.#told.models;
   }
 
   loading(): readonly LoadingModel[] {
@@ -49,4 +45,14 @@ export class LocalRouting implements RoutingTable {
       ...(fingerprint === undefined ? {} : { fingerprint }),
     }];
   }
+}
+
+function servedIn(state: SlotState): readonly ServedModel[] {
+  if (state.kind !== "ready") return [];
+  const { id, meta, contextTokens, slots, sizeBytes } = state.model;
+  return [{
+    id,
+    createdUnixS: state.sinceUnixS,
+    meta: { ...meta, n_ctx: contextTokens, n_slots: slots, size: sizeBytes },
+  }];
 }

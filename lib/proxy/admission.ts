@@ -12,6 +12,9 @@
  * The rest of an answer that broke off on another host goes first: its client reads already, and it has
  * waited once. As many of those may wait as of others, so that no new request pushes them out.
  *
+ * One peer may hold half of the places of a queue: whatever it sends, others can still wait. Callers of this node itself
+ * have no such limit.
+ *
  * The engine has a queue of its own without a bound; it is never used, because only as many requests
  * are sent as it has slots.
  *
@@ -21,7 +24,13 @@ import { assertNever } from "../base/errors.ts";
 
 /** What happens to a request. */
 export type AdmissionInput =
-  | { readonly kind: "arrive"; readonly id: number; readonly isContinuation?: boolean }
+  | {
+    readonly kind: "arrive";
+    readonly id: number;
+    readonly isContinuation?: boolean;
+    /** The peer that asks; undefined for callers of this node itself. */
+    readonly peer?: string | undefined;
+  }
   /** It is done, failed, or its client is gone; unknown ids are fine. */
   | { readonly kind: "leave"; readonly id: number }
   /** How many may run at once from now on; at least 1. */
@@ -31,7 +40,13 @@ export type AdmissionInput =
 /** What follows from it. */
 export type AdmissionEffect =
   | { readonly kind: "start"; readonly id: number; readonly waitedMs: number }
-  | { readonly kind: "refuse"; readonly id: number; readonly retryAfterS: number }
+  | {
+    readonly kind: "refuse";
+    readonly id: number;
+    readonly retryAfterS: number;
+    /** Places that this caller may hold: all of the queue, or the share of a peer. */
+    readonly placesMax: number;
+  }
   | { readonly kind: "expire"; readonly id: number; readonly waitedMs: number };
 
 /** The bounds of a queue. */
@@ -50,14 +65,28 @@ const SERVICE_MS_UNKNOWN = 5_000;
 const RETRY_S_MIN = 1;
 const RETRY_S_MAX = 600;
 
+/** Part of the places that one peer may hold. */
+const PEER_SHARE = 0.5;
+
+interface Waiter {
+  readonly sinceMs: number;
+  readonly peer: string | undefined;
+}
+
+/** The most places of a queue that one peer may hold; at least one. */
+function peerPlaces({ queueMax }: AdmissionLimits): number {
+  return Math.max(1, Math.floor(queueMax * PEER_SHARE));
+}
+
 /** The rules above, without any waiting of its own. */
 export class AdmissionMachine {
   readonly #limits: AdmissionLimits;
   #slots = 1;
-  /** id -> when it started or came. Maps keep the order of arrival. */
+  /** id -> when it started. */
   readonly #running = new Map<number, number>();
-  readonly #waiting = new Map<number, number>();
-  readonly #continuing = new Map<number, number>();
+  /** Maps keep the order of arrival. */
+  readonly #waiting = new Map<number, Waiter>();
+  readonly #continuing = new Map<number, Waiter>();
   #meanMs: number | undefined;
 
   constructor(limits: AdmissionLimits) {
@@ -77,7 +106,7 @@ export class AdmissionMachine {
     let oldestMs = Infinity;
     for (const line of this.#lines()) {
       // The first of a line is its oldest.
-      for (const sinceMs of line.values()) {
+      for (const { sinceMs } of line.values()) {
         oldestMs = Math.min(oldestMs, sinceMs);
         break;
       }
@@ -101,12 +130,12 @@ export class AdmissionMachine {
     }
   }
 
-  #lines(): readonly Map<number, number>[] {
+  #lines(): readonly Map<number, Waiter>[] {
     return [this.#continuing, this.#waiting];
   }
 
   #arrive(
-    { id, isContinuation = false }: { readonly id: number; readonly isContinuation?: boolean },
+    { id, isContinuation = false, peer }: Extract<AdmissionInput, { kind: "arrive" }>,
     nowMs: number,
   ): AdmissionEffect[] {
     const line = isContinuation ? this.#continuing : this.#waiting;
@@ -114,11 +143,22 @@ export class AdmissionMachine {
       this.#running.set(id, nowMs);
       return [{ kind: "start", id, waitedMs: 0 }];
     }
-    if (line.size >= this.#limits.queueMax) {
-      return [{ kind: "refuse", id, retryAfterS: this.#retryAfterS() }];
+    const placesMax = this.#fullAt(line, peer);
+    if (placesMax !== undefined) {
+      return [{ kind: "refuse", id, retryAfterS: this.#retryAfterS(), placesMax }];
     }
-    line.set(id, nowMs);
+    line.set(id, { sinceMs: nowMs, peer });
     return [];
+  }
+
+  /** How many places are taken that this caller may hold, when that is all of them. */
+  #fullAt(line: ReadonlyMap<number, Waiter>, peer: string | undefined): number | undefined {
+    const { queueMax } = this.#limits;
+    if (line.size >= queueMax) return queueMax;
+    if (peer === undefined) return undefined;
+    const shareMax = peerPlaces(this.#limits);
+    const held = [...line.values()].filter((waiter) => waiter.peer === peer).length;
+    return held >= shareMax ? shareMax : undefined;
   }
 
   #leave(id: number, nowMs: number): AdmissionEffect[] {
@@ -138,7 +178,7 @@ export class AdmissionMachine {
   #startWaiters(nowMs: number): AdmissionEffect[] {
     const effects: AdmissionEffect[] = [];
     for (const line of this.#lines()) {
-      for (const [id, sinceMs] of line) {
+      for (const [id, { sinceMs }] of line) {
         if (this.#running.size >= this.#slots) return effects;
         line.delete(id);
         this.#running.set(id, nowMs);
@@ -151,7 +191,7 @@ export class AdmissionMachine {
   #expire(nowMs: number): AdmissionEffect[] {
     const effects: AdmissionEffect[] = [];
     for (const line of this.#lines()) {
-      for (const [id, sinceMs] of line) {
+      for (const [id, { sinceMs }] of line) {
         const waitedMs = nowMs - sinceMs;
         if (waitedMs < this.#limits.waitMsMax) break;
         line.delete(id);

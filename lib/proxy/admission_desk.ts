@@ -62,6 +62,7 @@ export class AdmissionDesk {
    *
    * @param options.line where to wait; slots are counted apart for each line. @default {modelId}
    * @param options.isContinuation for the rest of an answer: before new requests. @default {false}
+   * @param options.peer the node that asks, which may hold its share of the queue; undefined for callers of this node
    * @throws {DoorError} `queue_full`; `upstream_timeout` after the longest wait
    * @throws the signal's reason when it is aborted while waiting
    */
@@ -72,9 +73,10 @@ export class AdmissionDesk {
       readonly signal: AbortSignal;
       readonly line?: string;
       readonly isContinuation?: boolean;
+      readonly peer?: string | undefined;
     },
   ): Promise<Ticket> {
-    const { slots, signal, isContinuation = false } = options;
+    const { slots, signal, isContinuation = false, peer } = options;
     const line = this.#lineOf(options.line ?? modelId);
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
@@ -88,7 +90,8 @@ export class AdmissionDesk {
       line.waiters.set(id, { resolve, reject, forget });
       const nowMs = this.#clock.nowMs();
       this.#act(modelId, line, line.machine.handle({ kind: "slots", count: slots }, nowMs));
-      this.#act(modelId, line, line.machine.handle({ kind: "arrive", id, isContinuation }, nowMs));
+      const arrival = { kind: "arrive", id, isContinuation, peer } as const;
+      this.#act(modelId, line, line.machine.handle(arrival, nowMs));
       if (line.waiters.has(id)) signal.addEventListener("abort", onAbort, { once: true });
     });
   }
@@ -120,14 +123,7 @@ export class AdmissionDesk {
         waiter?.resolve(this.#ticketFor(modelId, line, effect));
         return;
       case "refuse":
-        waiter?.reject(
-          new DoorError(
-            "queue_full",
-            `Model "${modelId}" is busy and its queue of ${this.#limits.queueMax} is full: ` +
-              `ask again in ${effect.retryAfterS} s`,
-            { param: "model", retryAfterS: effect.retryAfterS },
-          ),
-        );
+        waiter?.reject(this.#refusal(modelId, effect));
         return;
       case "expire":
         waiter?.reject(
@@ -140,6 +136,21 @@ export class AdmissionDesk {
       default:
         assertNever(effect);
     }
+  }
+
+  #refusal(
+    modelId: string,
+    { retryAfterS, placesMax }: Extract<AdmissionEffect, { kind: "refuse" }>,
+  ): DoorError {
+    const { queueMax } = this.#limits;
+    const full = placesMax === queueMax
+      ? `its queue of ${queueMax} is full`
+      : `one peer may hold ${placesMax} of the ${queueMax} places in its queue, which this one does`;
+    return new DoorError(
+      "queue_full",
+      `Model "${modelId}" is busy and ${full}: ask again in ${retryAfterS} s`,
+      { param: "model", retryAfterS },
+    );
   }
 
   #ticketFor(

@@ -29,6 +29,7 @@ export function poolOf(target: Target): Pool {
  *
  * @param options.preferred the pool to take when both have a free slot. @default {"here"}
  * @param options.isContinuation for the rest of an answer: before new requests. @default {false}
+ * @param options.peer the node that asks; undefined for callers of this node
  * @throws as {@link AdmissionDesk.acquire}, when no pool can be waited for
  */
 export async function admit(
@@ -39,15 +40,16 @@ export async function admit(
     readonly signal: AbortSignal;
     readonly preferred?: Pool | undefined;
     readonly isContinuation?: boolean | undefined;
+    readonly peer?: string | undefined;
   },
 ): Promise<Admitted> {
-  const { targets, signal, preferred = "here", isContinuation = false } = options;
+  const { targets, signal, preferred = "here", isContinuation = false, peer } = options;
   const here = slotsOf(targets, "here");
   const elsewhere = slotsOf(targets, "elsewhere");
   const enter = async (pool: Pool, until = signal): Promise<Admitted> => {
     const slots = pool === "here" ? here : elsewhere;
     const line = lineOf(pool, modelId);
-    const waiting = { slots, line, signal: until, isContinuation };
+    const waiting = { slots, line, signal: until, isContinuation, peer };
     return { pool, ticket: await desk.acquire(modelId, waiting) };
   };
   if (elsewhere === 0) return await enter("here");

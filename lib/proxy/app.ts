@@ -23,6 +23,8 @@ import {
   preflightHeaders,
 } from "../base/http_guard.ts";
 import { streamOf } from "../base/byte_source.ts";
+import { FieldList } from "../base/field_list.ts";
+import type { HeaderField } from "../base/http1_head.ts";
 import type { JsonObject } from "../base/json.ts";
 import type { Rng } from "../base/rng.ts";
 import type { AdmissionLimits } from "./admission.ts";
@@ -296,6 +298,7 @@ class OpenAiDoor {
       signal: call.signal,
       preferred: best === undefined ? undefined : poolOf(best),
       isContinuation: peer?.isContinuation,
+      peer: peer?.nodeId,
     });
     call.onAdmitted(model.id, ticket);
     const continuation = this.#continuation(c, scan, { ...parts, request });
@@ -451,14 +454,14 @@ function upstreamRequest(
   body: Uint8Array<ArrayBuffer>,
   model: string,
 ): UpstreamRequest {
-  const headers = new Headers({
+  const fields: HeaderField[] = [
     // It was read as JSON, whatever it is called; the engine would take a form apart.
-    "content-type": "application/json",
-    "x-request-id": c.get("requestId"),
-  });
+    ["content-type", "application/json"],
+    ["x-request-id", c.get("requestId")],
+  ];
   for (const name of FORWARDED_HEADERS) {
     const value = c.req.header(name);
-    if (value !== undefined && FORWARDED_VALUE.test(value)) headers.set(name, value);
+    if (value !== undefined && FORWARDED_VALUE.test(value)) fields.push([name, value]);
   }
-  return { method: "POST", path: c.req.path, headers, body, model };
+  return { method: "POST", path: c.req.path, headers: new FieldList(fields), body, model };
 }

@@ -7,6 +7,8 @@
  *
  * @module
  */
+import { FieldList, type HeadersView } from "../base/field_list.ts";
+import type { HeaderField } from "../base/http1_head.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../base/json.ts";
 import { ENGINE_PATHS, FORWARDED_HEADERS, FORWARDED_VALUE } from "./endpoints.ts";
 
@@ -14,7 +16,7 @@ import { ENGINE_PATHS, FORWARDED_HEADERS, FORWARDED_VALUE } from "./endpoints.ts
 export interface PeerRequestHead {
   /** One of {@link ENGINE_PATHS}. */
   readonly path: string;
-  readonly headers: Headers;
+  readonly headers: HeadersView;
   /** Id of the served model that the near side settled on. */
   readonly model: string | undefined;
   /** Length of the body that follows. */
@@ -31,7 +33,7 @@ export interface PeerRequestHead {
 export interface PeerAnswerHead {
   /** 200 to 599, without those that have no body. */
   readonly status: number;
-  readonly headers: Headers;
+  readonly headers: HeadersView;
   /** Set when the far node turned the request away before anything was computed for it. */
   readonly refusal: string | undefined;
 }
@@ -56,6 +58,13 @@ const MESSAGE_CHARS_MAX = 500;
 /** Types that a browser shows or reads as what they are: a peer must not put a page on our origin. */
 const ANSWER_TYPE =
   /^(?:application\/json|application\/x-ndjson|text\/event-stream|text\/plain)(?:\s*;|$)/i;
+const LENGTH = /^[0-9]{1,15}$/;
+/** How the values of answer headers must look; others are left out. */
+const SOUND: Readonly<Record<string, RegExp>> = {
+  "content-type": ANSWER_TYPE,
+  "retry-after": /^[0-9]{1,5}$/,
+  "content-length": LENGTH,
+};
 /** Statuses whose answers have no body (Fetch standard, "null body status"); the engine has no use for them. */
 const BODILESS = new Set([204, 205, 304]);
 
@@ -89,7 +98,7 @@ export function decodeRequestHead(json: JsonObject): PeerRequestHead {
   if (hops !== 0 && hops !== 1) throw wrong("hops", "0 or 1", hops);
   if (model !== undefined && !isModel(model)) throw wrong("model", "a name", model);
   if (to !== undefined && !isNode(to)) throw wrong("to", "a node", to);
-  const headers = headersOf(json["headers"], REQUEST_HEADERS);
+  const headers = new FieldList(fieldsOf(json["headers"], REQUEST_HEADERS));
   const isContinuation = json["continues"] === true;
   return { path, headers, model, sizeBytes: bytes, to, hops, isContinuation };
 }
@@ -117,13 +126,9 @@ export function decodeAnswerHead(json: JsonObject): PeerAnswerHead {
   if (refusal !== undefined && (typeof refusal !== "string" || !REFUSAL.test(refusal))) {
     throw wrong("refusal", "a word", refusal);
   }
-  const headers = headersOf(json["headers"], ANSWER_HEADERS);
-  const type = headers.get("content-type");
-  if (type !== null && !ANSWER_TYPE.test(type)) headers.delete("content-type");
-  const retry = headers.get("retry-after");
-  if (retry !== null && !/^[0-9]{1,5}$/.test(retry)) headers.delete("retry-after");
-  if (lengthOf(headers) === undefined) headers.delete("content-length");
-  return { status, headers, refusal };
+  const fields = fieldsOf(json["headers"], ANSWER_HEADERS);
+  const sound = fields.filter(([name, value]) => SOUND[name]?.test(value) !== false);
+  return { status, headers: new FieldList(sound), refusal };
 }
 
 /** Why an answer cannot be ended. */
@@ -155,12 +160,12 @@ export function sayable(message: string): string {
 }
 
 /** The body's length that the headers announce, in bytes; undefined when they do not. */
-export function lengthOf(headers: Headers): number | undefined {
+export function lengthOf(headers: HeadersView): number | undefined {
   const text = headers.get("content-length");
-  return text !== null && /^[0-9]{1,15}$/.test(text) ? Number(text) : undefined;
+  return text !== null && LENGTH.test(text) ? Number(text) : undefined;
 }
 
-function pairsOf(headers: Headers, allowed: ReadonlySet<string>): JsonValue {
+function pairsOf(headers: HeadersView, allowed: ReadonlySet<string>): JsonValue {
   const pairs: [string, string][] = [];
   for (const [name, value] of headers) {
     if (allowed.has(name) && isValue(value)) pairs.push([name, value]);
@@ -168,11 +173,11 @@ function pairsOf(headers: Headers, allowed: ReadonlySet<string>): JsonValue {
   return pairs;
 }
 
-function headersOf(pairs: JsonValue | undefined, allowed: ReadonlySet<string>): Headers {
+function fieldsOf(pairs: JsonValue | undefined, allowed: ReadonlySet<string>): HeaderField[] {
   if (!Array.isArray(pairs) || pairs.length > HEADERS_MAX) {
     throw wrong("headers", `a list of at most ${HEADERS_MAX}`, undefined);
   }
-  const headers = new Headers();
+  const fields: HeaderField[] = [];
   for (const pair of pairs) {
     if (!Array.isArray(pair) || pair.length !== 2) throw wrong("headers", "pairs", pair);
     const [name, value] = pair;
@@ -182,10 +187,12 @@ function headersOf(pairs: JsonValue | undefined, allowed: ReadonlySet<string>): 
     // Names that a later version may send are no fault.
     if (!allowed.has(name)) continue;
     if (!isValue(value)) throw wrong(`header ${name}`, "printable characters", undefined);
-    if (headers.has(name)) throw wrong(`header ${name}`, "one value", undefined);
-    headers.set(name, value);
+    if (fields.some(([known]) => known === name)) {
+      throw wrong(`header ${name}`, "one value", undefined);
+    }
+    fields.push([name, value]);
   }
-  return headers;
+  return fields;
 }
 
 function isValue(value: string): boolean {

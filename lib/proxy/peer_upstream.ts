@@ -1,4 +1,4 @@
-/** Carries requests to another node over a link, each on a stream of its own. */
+/** Carries requests to another node over a link. Each has a stream to itself for as long as it runs. */
 import { messageOf } from "../base/errors.ts";
 import type { PeerStream } from "../mesh/link_ports.ts";
 import { cancelled, type OnSuspect, Patience } from "./patience.ts";

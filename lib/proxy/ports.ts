@@ -2,6 +2,7 @@
  * What the OpenAI door needs from the rest of the program, and nothing more. `lib/node` supplies it;
  * tests supply twins in memory.
  */
+import type { HeadersView } from "../base/field_list.ts";
 import type { JsonObject } from "../base/json.ts";
 
 /** A model that can be answered now. */
@@ -28,7 +29,7 @@ export interface UpstreamRequest {
   readonly method: "GET" | "POST";
   /** Path with query, as llama-server knows it: "/v1/chat/completions". */
   readonly path: string;
-  readonly headers: Headers;
+  readonly headers: HeadersView;
   /** The whole body as received; undefined for GET. */
   readonly body?: Uint8Array<ArrayBuffer>;
   /** Id of the served model that it is for; undefined where nobody chose one. */
@@ -47,7 +48,7 @@ export interface UpstreamRequest {
 /** An answer that has begun. Cancelling `body` cancels the computation. */
 export interface UpstreamResponse {
   readonly status: number;
-  readonly headers: Headers;
+  readonly headers: HeadersView;
   /** Bytes when the answer came whole, a stream when it is still being made. Errors if it breaks off. */
   readonly body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null;
 }

@@ -4,6 +4,8 @@
  * multiplied by the number of tries.
  */
 
+import { TokenBucket } from "../base/token_bucket.ts";
+
 /** What one request earns: in the long run one in five may be asked twice. */
 const EARNED = 0.2;
 /** Earned without any request, each second. */
@@ -13,21 +15,15 @@ const RESERVE = 256;
 
 /** The budget of one entry node. */
 export class RetryBudget {
-  #left = RESERVE;
-  #countedMs = 0;
+  readonly #bucket = new TokenBucket({ burst: RESERVE, perSecond: EARNED_PER_S });
 
   /** A new request came. */
   earn(): void {
-    this.#left = Math.min(RESERVE, this.#left + EARNED);
+    this.#bucket.give(EARNED);
   }
 
   /** Takes one retry; false when none is left. */
   take(nowMs: number): boolean {
-    const elapsedMs = Math.max(0, nowMs - this.#countedMs);
-    this.#countedMs = nowMs;
-    this.#left = Math.min(RESERVE, this.#left + (elapsedMs / 1000) * EARNED_PER_S);
-    if (this.#left < 1) return false;
-    this.#left -= 1;
-    return true;
+    return this.#bucket.take(1, nowMs);
   }
 }

@@ -13,6 +13,7 @@ import {
 } from "#support/killed_host.ts";
 import { quantile } from "#support/stream_load.ts";
 import { print, runMain } from "../lib/entry.ts";
+import { parseCount } from "../lib/parse_count.ts";
 
 const VICTIMS = ["engine", "host", "host in order"] as const;
 const USAGE = [
@@ -58,12 +59,6 @@ function parseOptions(args: readonly string[]): Options | undefined {
     streams: parseCount("--streams", values.streams, [1, 64]),
     unstreamed: parseCount("--unstreamed", values.unstreamed, [0, 64]),
   };
-}
-
-function parseCount(flag: string, text: string, [min, max]: readonly [number, number]): number {
-  const count = Number(text);
-  if (/^\d{1,6}$/.test(text) && count >= min && count <= max) return count;
-  throw new SyntaxError(`Cannot use ${flag} ${text}: wanted a number from ${min} to ${max}`);
 }
 
 /** What all rounds of one kind came to. */

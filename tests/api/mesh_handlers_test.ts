@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { JOIN_TIMEOUT_MS, NodeRefusal } from "~/api/ports.ts";
 import { UserError } from "~/base/errors.ts";
-import { memberOf, MESH_ID, PEER_ID, selfOf, TEST_SERIAL } from "#support/managed_node.ts";
+import {
+  memberOf,
+  MESH_ID,
+  PEER_ID,
+  RELAY_ID,
+  selfOf,
+  TEST_SERIAL,
+} from "#support/managed_node.ts";
 import { MemoryDoor, refusalOf } from "#support/memory_door.ts";
 
 Deno.test("POST /api/join joins, and says which mesh and how many are there", async () => {
@@ -32,7 +39,12 @@ Deno.test("POST /api/revocations revokes a node or a serial, and tells what clos
   const door = new MemoryDoor();
   const answer = await door.write("/api/revocations", { node: PEER_ID, keep: true });
   assert.equal(answer.status, 200);
-  assert.deepEqual(await answer.json(), { revoked: PEER_ID, "closed_links": 1 });
+  assert.deepEqual(await answer.json(), {
+    revoked: PEER_ID,
+    "closed_links": 1,
+    "closed_invites": [TEST_SERIAL],
+    "ended_nodes": [PEER_ID, RELAY_ID],
+  });
   await door.write("/api/revocations", { serial: TEST_SERIAL });
   assert.deepEqual(door.node.calls, [`revoke ${PEER_ID}, keep`, `revoke ${TEST_SERIAL}`]);
 });

@@ -1,6 +1,6 @@
 // deno-lint-ignore-file camelcase -- the status has the field names that scripts rely on
 import assert from "node:assert/strict";
-import { formatMembers, inviteNote, meshLine, peerLines } from "~/cli/mesh_output.ts";
+import { formatMembers, inviteNote, meshLine, peerLines, revokeNotes } from "~/cli/mesh_output.ts";
 import {
   memberOf,
   MESH_ID,
@@ -86,4 +86,32 @@ Deno.test("inviteNote() tells for whom, until when and how to take it back, with
   const note = inviteNote({ ...made, role: "client" });
   assert.match(note, /join as client until 2027-01-15T08:00:00Z/);
   assert.ok(note.endsWith(`mesh-llm revoke ${TEST_SERIAL}`) && !note.includes(made.token));
+});
+
+Deno.test("revokeNotes() tells which invites ended with a node, and who else is out", () => {
+  const revoked = {
+    revoked: PEER_ID,
+    closed_links: 2,
+    closed_invites: [TEST_SERIAL],
+    ended_nodes: [PEER_ID, RELAY_ID],
+  };
+  assert.deepEqual(revokeNotes(revoked, true), [
+    `Ended too: the invite that it came by (${TEST_SERIAL}), and every one that it made`,
+    "Out of the mesh with it: relayrelay33",
+  ]);
+  const alone = { ...revoked, closed_invites: [], ended_nodes: [PEER_ID] };
+  assert.deepEqual(revokeNotes(alone, true), [
+    "No invite was ended: the one that it came by is not known here, or somebody else's; who has its " +
+    "token can still join",
+  ]);
+});
+
+Deno.test("revokeNotes() of a serial tells who had come by it", () => {
+  const revoked = { revoked: TEST_SERIAL, closed_links: 1, closed_invites: [] };
+  const join = "Nobody can join by an invite of this serial any more";
+  assert.deepEqual(revokeNotes({ ...revoked, ended_nodes: [] }, false), [join]);
+  assert.deepEqual(revokeNotes({ ...revoked, ended_nodes: [PEER_ID, RELAY_ID] }, false), [
+    join,
+    "Out of the mesh with it: peerpeer2222, relayrelay33",
+  ]);
 });

@@ -40,6 +40,7 @@ const message: fc.Arbitrary<ControlMessage> = fc.oneof(
   }),
   fc.record({ t: fc.constant("renew") }),
   fc.record({ t: fc.constant("renewed"), certificate: paper }),
+  fc.record({ t: fc.constant("certificate"), certificate: paper }),
   fc.record({ t: fc.constant("grant"), grant: paper }),
   fc.record({
     t: fc.constant("demand"),
@@ -161,6 +162,8 @@ Deno.test("one wrong member makes the whole message wrong", () => {
     { ...dial, addresses: Array(9).fill({ ip: "192.0.2.1", port: 1 }) },
     { ...dial, leafHash: "" },
     { t: "renewed" },
+    { t: "certificate" },
+    { t: "certificate", certificate: "no paper" },
     { t: "grant", grant: 7 },
     { t: "demand" },
     { t: "demand", asked: [null] },

@@ -24,6 +24,10 @@ class Host implements StreamHost {
     this.isCancelled = true;
   }
 
+  keep(): boolean {
+    return false;
+  }
+
   over(): void {
     this.overs += 1;
   }

@@ -321,24 +321,101 @@ Deno.test("bytes that are no frames break the stream and leave the link alone", 
   rogue.connection.close();
 });
 
-Deno.test("a peer that keeps its direction open after both ENDs is not waited for beyond 10 s", async () => {
+Deno.test("a stream whose exchange ended well carries the next one, whenever it comes", async () => {
   const world = new World();
   const { b, atB, rogue } = await world.rogue();
-  const raw = await rogue.open(request(1), endFrame());
-  const stream = await atB.nextStream();
-  assert.equal(await stream.read(), undefined);
-  await stream.end();
-  await settle();
+  const raw = await rogue.open(request(1), headFrame({ n: 1 }), endFrame());
+  const first = await atB.nextStream();
+  assert.deepEqual(await first.read(), { kind: "head", head: { n: 1 } });
+  assert.equal(await first.read(), undefined);
+  await first.end();
   assert.deepEqual([...await raw.read() ?? []], [...endFrame()]);
-  for (let second = 0; second < 10; second += 1) {
+  for (let second = 0; second < 20; second += 1) {
     await world.pass(1_000);
     await rogue.say({ t: "pong", n: 0 });
   }
+  await raw.write(joined([request(2), headFrame({ n: 2 })]));
+  const next = await atB.nextStream();
+  assert.deepEqual(await next.read(), { kind: "head", head: { n: 2 } });
+  assert.equal(first.broken.aborted, false);
+  // A cancel means the exchange of its number, not what runs on the same stream now.
+  await rogue.say({ t: "cancel", stream: 1, byOpener: true });
   await settle();
-  await assert.rejects(raw.write(Uint8Array.of(1)));
-  assert.equal(stream.broken.aborted, false);
+  assert.equal(next.broken.aborted, false);
+  await rogue.say({ t: "cancel", stream: 2, byOpener: true });
+  await settle();
+  assert.equal(next.broken.aborted, true);
+  assert.equal(b.health, "live");
   b.close("done");
   rogue.connection.close();
+});
+
+Deno.test("what follows an exchange on its stream is no exchange: that stream ends, the link does not", async () => {
+  const world = new World();
+  const { b, atB, rogue } = await world.rogue();
+  const raw = await rogue.open(request(1), endFrame());
+  const first = await atB.nextStream();
+  await Promise.all([first.read(), first.end()]);
+  await raw.read();
+  await raw.write(request(2).subarray(0, 2));
+  await settle();
+  await world.pass(1_000);
+  void rogue.say({ t: "pong", n: 0 });
+  await world.pass(4_000);
+  assert.equal(await raw.read(), undefined);
+  assert.notEqual(b.health, "closed");
+  b.close("done");
+  rogue.connection.close();
+});
+
+/** Asks over one end and answers at the other; both read to the END. */
+async function exchange(
+  { a, atB }: { readonly a: MeshLink; readonly atB: Recorder },
+  n: number,
+): Promise<void> {
+  const asked = await a.openStream();
+  await Promise.all([asked.write({ kind: "head", head: { n } }), asked.end()]);
+  const answering = await atB.nextStream();
+  assert.deepEqual(await answering.read(), { kind: "head", head: { n } });
+  assert.equal(await answering.read(), undefined);
+  await Promise.all([answering.write({ kind: "head", head: { n: -n } }), answering.end()]);
+  assert.deepEqual(await asked.read(), { kind: "head", head: { n: -n } });
+  assert.equal(await asked.read(), undefined);
+}
+
+Deno.test("exchanges one after another share a stream; what was given up does not go back", async () => {
+  const world = new World();
+  const { a, b, atB } = await world.link();
+  for (let n = 1; n <= 600; n += 1) await exchange({ a, atB }, n);
+  assert.equal(world.network.streamCount, 2, "the one of the handshake, and one for all");
+  const cancelled = await a.openStream();
+  await cancelled.write({ kind: "head", head: {} });
+  await (await atB.nextStream()).read();
+  cancelled.cancel();
+  await settle();
+  await exchange({ a, atB }, 601);
+  assert.equal(world.network.streamCount, 3);
+  a.close("done");
+  b.close("done");
+});
+
+Deno.test("of many streams at a time 32 are kept, and the others given back", async () => {
+  const world = new World();
+  const { a, b, atB } = await world.link();
+  for (let round = 0; round < 4; round += 1) {
+    await Promise.all(Array.from({ length: 200 }, async (_, n) => {
+      const asked = await a.openStream();
+      await Promise.all([asked.write({ kind: "head", head: { n } }), asked.end()]);
+      const answering = await atB.nextStream();
+      while (await answering.read() !== undefined);
+      await answering.end();
+      assert.equal(await asked.read(), undefined);
+    }));
+    await settle(5);
+  }
+  assert.equal(world.network.streamCount, 1 + 200 + 3 * 168);
+  a.close("done");
+  b.close("done");
 });
 
 Deno.test("a stream that the peer does not allow for 10 s is not opened", async () => {

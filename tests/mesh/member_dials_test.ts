@@ -131,6 +131,19 @@ Deno.test("nodes of an invite are dialled until somebody is linked", () => {
   assert.deepEqual(dialled(member.pass(60_000)), []);
 });
 
+Deno.test("a node to begin with that was revoked is dialled no more; one whose certificate expired is", () => {
+  for (const reason of ["revoked", "expired"] as const) {
+    const member = new TestMember(0);
+    const seed = { nodeId: id(1), addresses: [addressOf(1)], leafHash: id(1) };
+    const effects = member.give({ kind: "seeds", seeds: [seed] });
+    assert.deepEqual(dialled(effects), [1]);
+    member.give({ kind: "revoked", node: id(1), reason });
+    const after = failing(member, effects, 60_000);
+    // The first is that of before.
+    assert.equal(after.length > 1, reason === "expired");
+  }
+});
+
 Deno.test("regression: who is alone dials those that said goodbye: they may be back and unable to dial", () => {
   const member = new TestMember(0);
   member.meet(1);

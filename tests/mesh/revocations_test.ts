@@ -40,6 +40,16 @@ Deno.test("the mesh key ends a node and closes the invite it came by, for others
   assert.equal(codeOf(book.judgeCertificate(neighbour)), "accepted");
 });
 
+Deno.test("a node is out for good only by the mesh key: what one issuer ended, another may begin anew", async () => {
+  const mesh = new PaperMesh();
+  const { issuer } = await mesh.grantee("inviter");
+  const byIssuer = bookOf(mesh, await nodeBy(issuer));
+  assert.equal(byIssuer.isNodeRevoked(NODE), false);
+  const byMeshKey = bookOf(mesh, await nodeBy(issuer), await nodeBy(mesh.originator()));
+  assert.equal(byMeshKey.isNodeRevoked(NODE), true);
+  assert.equal(byMeshKey.isNodeRevoked(standInId("neighbour")), false);
+});
+
 Deno.test("a revoked serial ends everybody who came by that invite, and what they issued", async () => {
   const mesh = new PaperMesh();
   const inviter = await mesh.grantee("inviter");

@@ -76,3 +76,20 @@ Deno.test("AdmissionDesk forgets idle models when there are very many", async ()
   kept.release();
   await waiting;
 });
+
+Deno.test("AdmissionDesk tells a peer that its share of the queue is taken, and lets others wait", async () => {
+  const { desk: one } = desk(4);
+  const first = await one.acquire("m", { slots: 1, signal: never() });
+  const asPeer = () => one.acquire("m", { slots: 1, signal: never(), peer: "greedy" });
+  const waiting = [asPeer(), asPeer()];
+  await assert.rejects(
+    asPeer(),
+    (error) =>
+      error instanceof DoorError && error.code === "queue_full" &&
+      error.message.includes("one peer may hold 2 of the 4 places") &&
+      error.facts.retryAfterS === 10,
+  );
+  waiting.push(one.acquire("m", { slots: 1, signal: never() }));
+  first.release();
+  for (const ticket of waiting) (await ticket).release();
+});

@@ -154,3 +154,15 @@ Deno.test("admit() lets the rest of an answer go first", async () => {
   await Promise.all([late, rest]);
   assert.deepEqual(order, ["rest", "new"]);
 });
+
+Deno.test("admit() counts what one peer has in the queue, and nobody else's", async () => {
+  const { desk, enter } = setup(2);
+  const { signal } = new AbortController();
+  const asPeer = (peer: string) => admit(desk, "m", { targets: [HERE], signal, peer });
+  const first = await asPeer("greedy");
+  const waiting = [asPeer("greedy")];
+  await assert.rejects(asPeer("greedy"), DoorError);
+  waiting.push(enter([HERE]));
+  first.ticket.release();
+  for (const one of waiting) (await one).ticket.release();
+});

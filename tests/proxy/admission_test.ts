@@ -10,8 +10,8 @@ function machine(slots: number): AdmissionMachine {
   return made;
 }
 
-function arrive(on: AdmissionMachine, id: number, nowMs = 0): AdmissionEffect[] {
-  return on.handle({ kind: "arrive", id }, nowMs);
+function arrive(on: AdmissionMachine, id: number, nowMs = 0, peer?: string): AdmissionEffect[] {
+  return on.handle({ kind: "arrive", id, peer }, nowMs);
 }
 
 Deno.test("AdmissionMachine starts a request at once while a slot is free", () => {
@@ -54,11 +54,13 @@ Deno.test("AdmissionMachine forgets a waiter that leaves", () => {
 Deno.test("AdmissionMachine refuses beyond its queue, with a time from measured ones", () => {
   const one = machine(2);
   for (const id of [1, 2, 3, 4, 5]) arrive(one, id);
-  assert.deepEqual(arrive(one, 6), [{ kind: "refuse", id: 6, retryAfterS: 8 }]);
+  assert.deepEqual(arrive(one, 6), [{ kind: "refuse", id: 6, retryAfterS: 8, placesMax: 3 }]);
   one.handle({ kind: "leave", id: 1 }, 20_000);
   arrive(one, 7, 20_000);
   // Twenty seconds each, three waiters, two slots.
-  assert.deepEqual(arrive(one, 8, 20_000), [{ kind: "refuse", id: 8, retryAfterS: 30 }]);
+  assert.deepEqual(arrive(one, 8, 20_000), [
+    { kind: "refuse", id: 8, retryAfterS: 30, placesMax: 3 },
+  ]);
 });
 
 Deno.test("AdmissionMachine expires waiters at their time, and says when to look", () => {
@@ -85,15 +87,75 @@ Deno.test("AdmissionMachine starts waiters when there are more slots, and stops 
   assert.deepEqual(one.handle({ kind: "leave", id: 1 }, 8), []);
 });
 
+/** Half of three places, in whole ones. */
+const SHARE = 1;
+
+Deno.test("AdmissionMachine leaves places to others when one peer sends more than its share", () => {
+  const one = machine(1);
+  arrive(one, 1);
+  assert.deepEqual(arrive(one, 2, 0, "greedy"), []);
+  assert.deepEqual(arrive(one, 3, 0, "greedy"), [
+    { kind: "refuse", id: 3, retryAfterS: 5, placesMax: SHARE },
+  ]);
+  assert.deepEqual(arrive(one, 4, 0, "other"), []);
+  assert.deepEqual(arrive(one, 5), []);
+  assert.equal(one.waitingCount, 3);
+});
+
+Deno.test("AdmissionMachine gives a peer its place back when it runs, leaves or has waited too long", () => {
+  const one = machine(1);
+  arrive(one, 1);
+  arrive(one, 2, 0, "peer");
+  one.handle({ kind: "leave", id: 1 }, 1);
+  assert.deepEqual(arrive(one, 3, 1, "peer"), [], "number 2 runs and waits no more");
+  one.handle({ kind: "leave", id: 3 }, 2);
+  assert.deepEqual(arrive(one, 4, 2, "peer"), []);
+  assert.deepEqual(one.handle({ kind: "tick" }, 1_002).map(({ kind }) => kind), ["expire"]);
+  assert.deepEqual(arrive(one, 5, 1_002, "peer"), []);
+});
+
+Deno.test("AdmissionMachine lets a peer have every slot that nobody waits for", () => {
+  const one = machine(4);
+  for (const id of [1, 2, 3, 4]) assert.equal(arrive(one, id, 0, "peer")[0]?.kind, "start");
+  assert.deepEqual(arrive(one, 5, 0, "peer"), []);
+});
+
+Deno.test("AdmissionMachine bounds a peer's share of the line for rests of answers too", () => {
+  const one = machine(1);
+  arrive(one, 1);
+  const rest = (id: number, peer: string) =>
+    one.handle({ kind: "arrive", id, isContinuation: true, peer }, 0);
+  assert.deepEqual(rest(2, "greedy"), []);
+  assert.equal(rest(3, "greedy")[0]?.kind, "refuse");
+  assert.deepEqual(rest(4, "other"), []);
+  // The two lines are apart.
+  assert.deepEqual(arrive(one, 5, 0, "greedy"), []);
+});
+
+Deno.test("AdmissionMachine has a place for a peer in the shortest of queues", () => {
+  const one = new AdmissionMachine({ queueMax: 1, waitMsMax: 1_000 });
+  arrive(one, 1);
+  assert.deepEqual(arrive(one, 2, 0, "peer"), []);
+  assert.equal(arrive(one, 3, 0, "peer")[0]?.kind, "refuse");
+});
+
+const PEERS = [undefined, undefined, "greedy", "greedy", "other"] as const;
+
 type Step =
-  | { readonly kind: "arrive" }
+  | { readonly kind: "arrive"; readonly peer: string | undefined }
   | { readonly kind: "leave"; readonly of: number }
   | { readonly kind: "slots"; readonly count: number }
   | { readonly kind: "wait"; readonly ms: number };
 
 const STEPS = fc.array(
   fc.oneof(
-    { weight: 5, arbitrary: fc.constant<Step>({ kind: "arrive" }) },
+    {
+      weight: 5,
+      arbitrary: fc.record({
+        kind: fc.constant("arrive" as const),
+        peer: fc.constantFrom(...PEERS),
+      }),
+    },
     { weight: 4, arbitrary: fc.record({ kind: fc.constant("leave" as const), of: fc.nat(40) }) },
     {
       weight: 1,
@@ -106,8 +168,10 @@ const STEPS = fc.array(
 
 /** Replays steps and checks, after each, what must hold in every state. */
 class Replay {
-  readonly #machine = new AdmissionMachine(LIMITS);
+  readonly #limits = { ...LIMITS, queueMax: 4 };
+  readonly #machine = new AdmissionMachine(this.#limits);
   readonly #running = new Set<number>();
+  readonly #peers = new Map<number, string | undefined>();
   #waiting: number[] = [];
   #slots = 1;
   #lastId = 0;
@@ -126,10 +190,26 @@ class Replay {
       this.#apply(this.#machine.handle({ kind: "leave", id: step.of }, this.#nowMs));
     } else {
       const id = ++this.#lastId;
+      const mayWait = this.#hasPlaceFor(step.peer);
+      const mayRun = this.#waiting.length === 0 && this.#running.size < this.#slots;
+      this.#peers.set(id, step.peer);
       this.#waiting.push(id);
-      this.#apply(this.#machine.handle({ kind: "arrive", id }, this.#nowMs));
+      const effects = this.#machine.handle({ ...step, id }, this.#nowMs);
+      const isRefused = effects.some(({ kind }) => kind === "refuse");
+      assert.equal(isRefused, !mayRun && !mayWait, "refused when there is no place, and only then");
+      this.#apply(effects);
     }
     this.#check();
+  }
+
+  #heldBy(peer: string): number {
+    return this.#waiting.filter((id) => this.#peers.get(id) === peer).length;
+  }
+
+  #hasPlaceFor(peer: string | undefined): boolean {
+    const { queueMax } = this.#limits;
+    if (this.#waiting.length >= queueMax) return false;
+    return peer === undefined || this.#heldBy(peer) < queueMax / 2;
   }
 
   #apply(effects: readonly AdmissionEffect[]): void {
@@ -147,7 +227,8 @@ class Replay {
   #check(): void {
     assert.equal(this.#machine.runningCount, this.#running.size);
     assert.equal(this.#machine.waitingCount, this.#waiting.length);
-    assert.ok(this.#waiting.length <= LIMITS.queueMax);
+    assert.ok(this.#waiting.length <= this.#limits.queueMax);
+    for (const peer of ["greedy", "other"]) assert.ok(this.#heldBy(peer) <= 2, "half of four");
     assert.ok(this.#waiting.length === 0 || this.#running.size >= this.#slots);
   }
 }

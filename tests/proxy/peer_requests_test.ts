@@ -124,7 +124,7 @@ Deno.test("a reader that stops does not fill anybody's memory", async () => {
 
 Deno.test("64 requests at once each get their own answer", async () => {
   const far = new FarNode({ slots: 4 });
-  const near = nearDoorTo(far.upstream(), { slots: 64 });
+  const near = nearDoorTo(far.upstream(), { slots: 32 });
   const answers = new Map<string, string>();
   far.door.localTable.targetsOf.set("tiny", [{
     nodeId: FAR,
@@ -210,6 +210,27 @@ Deno.test("what the far door says of a full queue or a loading model is passed o
   assert.equal(told.headers.get("retry-after"), "5");
   const { code, phase, percent } = await errorOf(told);
   assert.deepEqual([code, phase, percent], ["model_loading", "loading", 40]);
+});
+
+Deno.test("one peer cannot fill the queue of a model: the far node's own caller waits in it", async () => {
+  const far = new FarNode({ slots: 1, limits: { admission: { queueMax: 2, waitMsMax: 1_000 } } });
+  const near = nearDoorTo(far.upstream());
+  const running = far.door.engine.script({ isSilent: true });
+  const greedy = new SimulatedExchange();
+  const first = greedy.post(near, CHAT, STREAM);
+  await running;
+  const second = greedy.post(near, CHAT, STREAM);
+  await turns();
+  const refused = await near.post(CHAT, STREAM);
+  assert.equal(refused.status, 429);
+  assert.match((await errorOf(refused)).message, /one peer may hold 1 of the 2 places/);
+  void far.door.engine.script({ whole: jsonBytes({ turn: "second" }) });
+  void far.door.engine.script({ whole: jsonBytes({ turn: "local" }) });
+  const local = far.door.post(CHAT, STREAM);
+  await turns();
+  greedy.leave();
+  assert.equal((await local).status, 200);
+  await Promise.allSettled([first, second]);
 });
 
 Deno.test("an engine's own complaint about the request is passed on, and nobody else is asked", async () => {

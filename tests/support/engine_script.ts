@@ -1,4 +1,5 @@
 /** The words in which tests tell an engine behind an upstream what to do. */
+import type { HeadersView } from "~/base/field_list.ts";
 import type { Upstream } from "~/proxy/ports.ts";
 
 /** What the engine behind the upstream does with one request. */
@@ -19,7 +20,7 @@ export interface EngineScript {
 export interface SeenRequest {
   readonly method: string;
   readonly path: string;
-  readonly headers: Headers;
+  readonly headers: HeadersView;
   readonly body: Uint8Array;
   /** Resolves when the client has gone before its answer was complete. */
   readonly cancelled: Promise<void>;

@@ -229,7 +229,12 @@ export class MemoryNode implements ManagedNode {
   revoke(request: RevokeRequest): Promise<Revoked> {
     const revoked = "node" in request ? request.node : request.serial;
     const kept = request.keep ? ", keep" : "";
-    return this.#did(`revoke ${revoked}${kept}`, { revoked, closed_links: 1 });
+    return this.#did(`revoke ${revoked}${kept}`, {
+      revoked,
+      closed_links: 1,
+      closed_invites: [TEST_SERIAL],
+      ended_nodes: [PEER_ID, RELAY_ID],
+    });
   }
 
   members(): readonly MemberInfo[] {

@@ -1,18 +1,19 @@
 /** Members as the mesh machine shows them, for tests of what is made of them. */
 import { type Right, RIGHTS } from "~/mesh/credentials.ts";
+import type { NodeId } from "~/mesh/ids.ts";
 import type { MemberView } from "~/mesh/membership_ports.ts";
 import type { NodeRecord, SignedRecord } from "~/mesh/record.ts";
 import { standInId } from "./stand_in_signer.ts";
 
-/** The record of the node with this name. */
-export function recordOf(name: string, changes: Partial<NodeRecord> = {}): NodeRecord {
+/** The record of a node that has nothing and serves nothing, unless told otherwise. */
+export function bareRecord(node: NodeId, changes: Partial<NodeRecord> = {}): NodeRecord {
   return {
-    node: standInId(name),
+    node,
     incarnation: 1,
-    session: `session of ${name}`,
+    session: `session of ${node}`,
     version: "0.1.0",
     protocol: 1,
-    leafHash: standInId(`leaf of ${name}`),
+    leafHash: standInId(`leaf of ${node}`),
     addresses: [{ ip: "192.0.2.7", port: 4433 }],
     dialable: "unknown",
     devices: [],
@@ -26,7 +27,7 @@ export function recordOf(name: string, changes: Partial<NodeRecord> = {}): NodeR
   };
 }
 
-/** The same, signed. */
+/** That of the node with this name, signed. */
 export function signedRecordOf(
   name: string,
   changes: Partial<NodeRecord> = {},
@@ -34,7 +35,11 @@ export function signedRecordOf(
 ): SignedRecord {
   return {
     jws: `record of ${name}`,
-    record: recordOf(name, changes),
+    record: bareRecord(standInId(name), {
+      session: `session of ${name}`,
+      leafHash: standInId(`leaf of ${name}`),
+      ...changes,
+    }),
     certificate: {
       jws: `certificate of ${name}`,
       paper: {

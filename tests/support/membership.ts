@@ -11,6 +11,7 @@ import type {
   MeshMessage,
 } from "~/mesh/membership_ports.ts";
 import type { NodeRecord, SignedRecord } from "~/mesh/record.ts";
+import { bareRecord } from "./member_views.ts";
 import { standInId } from "./stand_in_signer.ts";
 
 /** Ids of stand-ins in their order: `ids[0]` is the lowest. */
@@ -30,24 +31,14 @@ export function addressOf(n: number, port = 4000): PeerAddress {
 
 /** A record of number `n`, as the driver hands it over. */
 export function recordOf(n: number, changes: Partial<NodeRecord> = {}): SignedRecord {
-  const record: NodeRecord = {
-    node: id(n),
+  const record = bareRecord(id(n), {
     incarnation: 1000,
     session: `session-${n}`,
-    version: "0.1.0",
-    protocol: 1,
     leafHash: id(n),
     addresses: [addressOf(n)],
     dialable: "yes",
-    devices: [],
-    offeredBytes: 0,
-    engine: undefined,
-    models: [],
-    serving: [],
-    loading: [],
-    isLeaving: false,
     ...changes,
-  };
+  });
   const jws = `record.${record.node}-${record.session}-${record.incarnation}.seal`;
   const paper = {
     meshId: id(63),

@@ -29,6 +29,8 @@ export class MemoryNetwork {
   #idlers: (() => void)[] = [];
   /** Connections that came about so far. */
   connectionCount = 0;
+  /** Streams that were opened so far. */
+  streamCount = 0;
 
   constructor(options: MemoryNetworkOptions) {
     this.#options = options;
@@ -148,7 +150,14 @@ export class MemoryTransport implements Transport {
         if (target.leafHash !== leafHash) return back(() => fail("Found another certificate"));
         back(() => {
           if (signal.aborted || this.#isDead) return;
-          const [near, far] = connect({ leafHash, there, back, from: this.address, to: address });
+          const [near, far] = connect({
+            leafHash,
+            there,
+            back,
+            from: this.address,
+            to: address,
+            opened: () => void (this.#network.streamCount += 1),
+          });
           this.#network.connectionCount += 1;
           this.#take(near);
           target.#take(far);
@@ -184,16 +193,17 @@ export class MemoryTransport implements Transport {
 }
 
 function connect(
-  { leafHash, there, back, from, to }: {
+  { leafHash, there, back, from, to, opened }: {
     readonly leafHash: string;
     readonly there: Wire;
     readonly back: Wire;
     readonly from: PeerAddress;
     readonly to: PeerAddress;
+    readonly opened: () => void;
   },
 ): [MemoryConnection, MemoryConnection] {
-  const near = new MemoryConnection({ side: "dialer", leafHash, remote: to, out: there });
-  const far = new MemoryConnection({ side: "listener", leafHash, remote: from, out: back });
+  const near = new MemoryConnection({ side: "dialer", leafHash, remote: to, out: there, opened });
+  const far = new MemoryConnection({ side: "listener", leafHash, remote: from, out: back, opened });
   near.peer = far;
   far.peer = near;
   return [near, far];
@@ -207,6 +217,7 @@ class MemoryConnection implements Connection {
   readonly closed: Promise<void>;
   peer: MemoryConnection | undefined;
   readonly #out: Wire;
+  readonly #opened: () => void;
   readonly #closing = Promise.withResolvers<void>();
   readonly #streams = new Set<MemoryStream>();
   readonly #incoming = new Waiting<MemoryStream>();
@@ -217,13 +228,15 @@ class MemoryConnection implements Connection {
   isMute = false;
 
   constructor(
-    { side, leafHash, remote, out }: {
+    { side, leafHash, remote, out, opened }: {
       readonly side: "dialer" | "listener";
       readonly leafHash: string;
       readonly remote: PeerAddress;
       readonly out: Wire;
+      readonly opened: () => void;
     },
   ) {
+    this.#opened = opened;
     this.side = side;
     this.leafHash = leafHash;
     this.remoteAddress = remote;
@@ -240,6 +253,7 @@ class MemoryConnection implements Connection {
     const peer = this.peer;
     if (this.#isClosed || peer === undefined) throw new Error("The connection is closed");
     this.#slots -= 1;
+    this.#opened();
     const near = new MemoryStream(this.#out);
     const far = new MemoryStream(peer.#out);
     near.peer = far;

@@ -186,6 +186,23 @@ export class RuntimeWorld {
   }
 }
 
+/**
+ * A mesh that `a` began and those with these names joined by its token, one after another; all see each other.
+ *
+ * @param options how `a` is started
+ */
+export async function meshOf<Name extends string>(
+  names: readonly Name[],
+  options: RunOptions = {},
+): Promise<Record<"a" | Name, RunningNode> & { readonly world: RuntimeWorld }> {
+  const world = new RuntimeWorld();
+  const a = await world.resumed("a", options);
+  const all: Partial<Record<string, RunningNode>> = { a };
+  for (const name of names) all[name] = await world.joined(name, a);
+  await world.agreed(world.nodes);
+  return { ...all as Record<"a" | Name, RunningNode>, world };
+}
+
 /** A node that was started. */
 export class RunningNode {
   readonly name: string;

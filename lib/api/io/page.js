@@ -241,6 +241,8 @@ function takeStatus(next) {
   showUse();
   showFacts();
   showTables();
+  // Some nodes may not invite.
+  byId("invite").hidden = status.invite_serial === null;
 }
 function takeRequest(request) {
   requests.unshift(request);

@@ -10,6 +10,7 @@ import { MEMORY_BYTES_MAX } from "~/mesh/mesh_memory.ts";
 import { API_PORT_DEFAULT } from "~/node/settings.ts";
 import { localModels } from "../compose.ts";
 import type { CommandContext } from "../context.ts";
+import { jsonText } from "../json_text.ts";
 import { describeMemory, describeMesh } from "../mesh_checks.ts";
 import { prepareEngine } from "./engine.ts";
 import { clientOf } from "./running.ts";
@@ -34,7 +35,7 @@ export async function doctor(context: CommandContext): Promise<number> {
     await check("models", () => checkModels(context)),
     ...await checkPorts(context),
   ];
-  if (context.isJson) context.print(JSON.stringify(findings));
+  if (context.isJson) context.print(jsonText(findings));
   else for (const finding of findings) context.print(formatFinding(finding));
   return findings.every(({ isGood }) => isGood) ? 0 : 1;
 }
@@ -84,15 +85,28 @@ async function checkModels(context: CommandContext): Promise<string> {
   return "none on disk yet: the starter model is fetched at the first start";
 }
 
+/** Of the node that runs; before a start, whether its ports can be had. */
 async function checkPorts(context: CommandContext): Promise<Finding[]> {
-  const node = await findRunningNode(context.homeDir);
-  if (node !== undefined) {
-    const detail = `a node of this home runs, process ${node.pid}`;
-    return [
-      { what: "ports", isGood: true, detail },
-      await check("mesh", () => askMesh(context, node.consolePort)),
-    ];
+  const { consolePort, isConsoleGiven } = context;
+  const own = await findRunningNode(context.homeDir);
+  if (isConsoleGiven && own?.consolePort !== consolePort) {
+    const there = await check("mesh", () => askMesh(context, consolePort));
+    // What is wrong at its port is told by the check of the port.
+    if (there.isGood) return [ports(`a node answers on console port ${consolePort}`), there];
   }
+  if (own === undefined) return await checkFree(context);
+  const detail = `a node of this home runs, process ${own.pid}`;
+  if (isConsoleGiven && own.consolePort !== consolePort) {
+    return [ports(`no node answers on console port ${consolePort}; ${detail}`, false)];
+  }
+  return [ports(detail), await check("mesh", () => askMesh(context, own.consolePort))];
+}
+
+function ports(detail: string, isGood = true): Finding {
+  return { what: "ports", isGood, detail };
+}
+
+async function checkFree(context: CommandContext): Promise<Finding[]> {
   const apiPort = context.config.port ?? API_PORT_DEFAULT;
   return [
     await check(`port ${apiPort} (API)`, () => checkPort(apiPort, "--port")),

@@ -4,6 +4,7 @@ import { formatBytes } from "~/base/units.ts";
 import { localEngineSource } from "~/node/io/engine_source.ts";
 import type { PreparedEngine } from "~/node/ports.ts";
 import type { CommandContext } from "../context.ts";
+import { jsonText } from "../json_text.ts";
 
 /** Flags of the command. */
 export interface EngineFlags {
@@ -18,7 +19,7 @@ export async function engine(context: CommandContext, flags: EngineFlags): Promi
     allowDownload: flags.step === "install",
   });
   context.print(
-    context.isJson ? JSON.stringify(toJson(install, facts)) : formatEngine(install, facts),
+    context.isJson ? jsonText(toJson(install, facts)) : formatEngine(install, facts),
   );
   return 0;
 }

@@ -6,6 +6,7 @@ import { HomeInUseError, openRunDir, type RunDir } from "~/engine/io/run_dir.ts"
 import { rotateLinkCert } from "~/mesh/io/link_cert.ts";
 import { exportMeshKey } from "~/mesh/io/mesh_key.ts";
 import type { CommandContext } from "../context.ts";
+import { jsonText } from "../json_text.ts";
 
 /** Makes a new certificate for the peer links of this home. */
 export async function rotateKey(context: CommandContext): Promise<number> {
@@ -18,7 +19,7 @@ export async function rotateKey(context: CommandContext): Promise<number> {
     const { leafHash } = await rotateLinkCert(homeDir);
     context.print(
       context.isJson
-        ? JSON.stringify({ "leaf_hash": leafHash })
+        ? jsonText({ leafHash })
         : `Made a new certificate for peer links, SHA-256 ${leafHash}`,
     );
   } finally {
@@ -51,6 +52,6 @@ export async function printMeshKey(context: CommandContext): Promise<number> {
     `Whoever has this key rules mesh ${meshId}: keep it where nobody else can read it. ` +
       "As the file mesh-key of another home, mode 600, it is the same mesh there",
   );
-  context.print(context.isJson ? JSON.stringify({ "mesh_id": meshId, pem }) : pem.trimEnd());
+  context.print(context.isJson ? jsonText({ meshId, pem }) : pem.trimEnd());
   return 0;
 }

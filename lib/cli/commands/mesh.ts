@@ -1,8 +1,10 @@
 /** Commands about the mesh of the running node: `members`, `join`, `invite`, `revoke`. */
+import { readInviteSeconds } from "~/api/mesh_body.ts";
 import { UserError } from "~/base/errors.ts";
 import type { CommandContext } from "../context.ts";
 import { readJoinTokens } from "../join_tokens.ts";
-import { formatMembers, inviteNote } from "../mesh_output.ts";
+import { jsonText } from "../json_text.ts";
+import { formatMembers, inviteNote, revokeNotes } from "../mesh_output.ts";
 import { revokeSubject } from "../revoke_subject.ts";
 import { clientOfRunning } from "./running.ts";
 
@@ -10,7 +12,7 @@ import { clientOfRunning } from "./running.ts";
 export async function members(context: CommandContext): Promise<number> {
   const answer = await (await clientOfRunning(context)).members();
   context.print(
-    context.isJson ? JSON.stringify(answer) : formatMembers(answer, Math.floor(Date.now() / 1000)),
+    context.isJson ? jsonText(answer) : formatMembers(answer, Math.floor(Date.now() / 1000)),
   );
   return 0;
 }
@@ -29,9 +31,7 @@ export async function join(context: CommandContext, given: string | undefined): 
   }
   const joined = await (await clientOfRunning(context)).join(token);
   context.print(
-    context.isJson
-      ? JSON.stringify(joined)
-      : `Joined mesh ${joined.mesh_id} (${joined.peers} peers)`,
+    context.isJson ? jsonText(joined) : `Joined mesh ${joined.mesh_id} (${joined.peers} peers)`,
   );
   return 0;
 }
@@ -42,11 +42,19 @@ interface InviteFlags {
   readonly expires?: string | undefined;
 }
 
-/** Makes an invite; its token alone goes to stdout. */
+/**
+ * Makes an invite; its token alone goes to stdout.
+ *
+ * @throws {UserError} with exit status 2 for a time that no invite can have
+ */
 export async function invite(context: CommandContext, flags: InviteFlags): Promise<number> {
   const { role, expires } = flags;
+  const seconds = expires === undefined ? 0 : readInviteSeconds(expires);
+  if (typeof seconds === "string") {
+    throw new UserError(`Cannot make this invite: --expires is ${seconds}`, { exitCode: 2 });
+  }
   const made = await (await clientOfRunning(context)).makeInvite({ role, expires });
-  context.print(context.isJson ? JSON.stringify(made) : made.token);
+  context.print(context.isJson ? jsonText(made) : made.token);
   if (!context.isJson) context.tell(inviteNote(made));
   return 0;
 }
@@ -66,11 +74,12 @@ export async function revoke(context: CommandContext, flags: RevokeFlags): Promi
   });
   const revoked = await (await clientOfRunning(context)).revoke(subject, { keep: flags.keep });
   const { closed_links: closedLinks } = revoked;
+  if (context.isJson) {
+    context.print(jsonText(revoked));
+    return 0;
+  }
   const links = closedLinks === 1 ? "1 link" : `${closedLinks} links`;
-  context.print(
-    context.isJson
-      ? JSON.stringify(revoked)
-      : `Revoked ${revoked.revoked}, ${links} of this node closed`,
-  );
+  context.print(`Revoked ${revoked.revoked}, ${links} of this node closed`);
+  for (const note of revokeNotes(revoked, "node" in subject)) context.tell(note);
   return 0;
 }

@@ -2,14 +2,14 @@
 import type { ModelExplanation } from "~/api/ports.ts";
 import { UserError } from "~/base/errors.ts";
 import { formatBytes } from "~/base/units.ts";
-import { findRunningNode } from "~/engine/io/run_dir.ts";
 import { shortId } from "~/mesh/ids.ts";
 import { CATALOGUE } from "~/models/catalogue.ts";
 import type { LocalModelSource } from "~/node/io/model_source.ts";
 import { localModels } from "../compose.ts";
 import type { CommandContext } from "../context.ts";
+import { jsonText } from "../json_text.ts";
 import { type LocalPlan, planLocally, planWords } from "../local_plan.ts";
-import { clientOf } from "./running.ts";
+import { clientOf, consoleOfRunning } from "./running.ts";
 
 /** Lists the models on disk, what is served, and what can be fetched by name. */
 export async function models(context: CommandContext): Promise<number> {
@@ -19,7 +19,7 @@ export async function models(context: CommandContext): Promise<number> {
   const catalogue = CATALOGUE.filter(({ name }) => !onDisk.has(name));
   if (context.isJson) {
     const names = catalogue.map(({ name, description }) => ({ name, description }));
-    context.print(JSON.stringify({ on_disk: inventory, served, catalogue: names }));
+    context.print(jsonText({ onDisk: inventory, served, catalogue: names }));
     return 0;
   }
   context.print("On disk:");
@@ -33,14 +33,16 @@ export async function models(context: CommandContext): Promise<number> {
   return 0;
 }
 
+/** @throws {UserError} when --console names a node that does not answer */
 async function servedModel(context: CommandContext): Promise<string | null> {
-  const node = await findRunningNode(context.homeDir);
-  if (node?.consolePort === undefined) return null;
+  const console = await consoleOfRunning(context);
+  if (console === undefined) return null;
   try {
-    const status = await clientOf(context, node.consolePort).status();
+    const status = await clientOf(context, console).status();
     return status.llama_ready ? status.model_name : null;
   } catch (error) {
-    if (error instanceof UserError) return null;
+    // Of a node that nobody asked for the lists are worth printing without it.
+    if (error instanceof UserError && !context.isConsoleGiven) return null;
     throw error;
   }
 }
@@ -55,7 +57,7 @@ export async function download(context: CommandContext, name: string): Promise<n
   });
   context.print(
     context.isJson
-      ? JSON.stringify({ model: id, path, size_bytes: sizeBytes })
+      ? jsonText({ model: id, path, sizeBytes })
       : `${id}: ${formatBytes(sizeBytes)} at ${path}`,
   );
   return 0;
@@ -66,12 +68,11 @@ export async function download(context: CommandContext, name: string): Promise<n
  * Starts nothing and fetches nothing.
  */
 export async function plan(context: CommandContext, name: string): Promise<number> {
-  const node = context.isConsoleGiven ? undefined : await findRunningNode(context.homeDir);
-  const console = context.isConsoleGiven ? context.consolePort : node?.consolePort;
+  const console = await consoleOfRunning(context);
   const asked = { name, source: sourceOf(context) };
   if (console === undefined) {
     const here = await planLocally(context, asked);
-    context.print(context.isJson ? JSON.stringify(here) : planWords(here));
+    context.print(context.isJson ? jsonText(here) : planWords(here));
     return here.ok ? 0 : 1;
   }
   const told = await clientOf(context, console).explainModel(name);
@@ -81,7 +82,7 @@ export async function plan(context: CommandContext, name: string): Promise<numbe
     throw error;
   });
   context.print(
-    context.isJson ? JSON.stringify({ ...told, here }) : formatExplanation(told, here),
+    context.isJson ? jsonText({ ...told, here }) : formatExplanation(told, here),
   );
   return told.members.some(({ is_host: isHost }) => isHost) ? 0 : 1;
 }

@@ -7,6 +7,7 @@ import { UserError } from "~/base/errors.ts";
 import { findRunningNode, type RunningNode } from "~/engine/io/run_dir.ts";
 import { formatMs } from "~/base/units.ts";
 import type { CommandContext } from "../context.ts";
+import { jsonText } from "../json_text.ts";
 import { meshLine, peerLines } from "../mesh_output.ts";
 
 /** How long a node may take to end: its running requests, its engine, and some more. */
@@ -32,9 +33,7 @@ export async function stop(context: CommandContext): Promise<number> {
     await new Promise((resolve) => setTimeout(resolve, STOP_LOOK_MS));
   }
   context.print(
-    context.isJson
-      ? JSON.stringify({ stopped: node.pid })
-      : `Stopped the node, process ${node.pid}`,
+    context.isJson ? jsonText({ stopped: node.pid }) : `Stopped the node, process ${node.pid}`,
   );
   return 0;
 }
@@ -54,7 +53,7 @@ async function stopByConsole(context: CommandContext): Promise<number> {
   }
   context.print(
     context.isJson
-      ? JSON.stringify({ stopped_console: context.consolePort })
+      ? jsonText({ stoppedConsole: context.consolePort })
       : `Stopped the node with console port ${context.consolePort}`,
   );
   return 0;
@@ -84,14 +83,14 @@ function uncertainNode({ homeDir }: CommandContext, { pid }: RunningNode): UserE
 /** Prints what the running node does. */
 export async function status(context: CommandContext): Promise<number> {
   const snapshot = await (await clientOfRunning(context)).status();
-  context.print(context.isJson ? JSON.stringify(snapshot) : formatStatus(snapshot));
+  context.print(context.isJson ? jsonText(snapshot) : formatStatus(snapshot));
   return 0;
 }
 
 /** Stops serving a model on the running node. */
 export async function drop(context: CommandContext, model: string): Promise<number> {
   await (await clientOfRunning(context)).dropModel(model);
-  context.print(context.isJson ? JSON.stringify({ dropped: model }) : `Dropped ${model}`);
+  context.print(context.isJson ? jsonText({ dropped: model }) : `Dropped ${model}`);
   return 0;
 }
 
@@ -154,6 +153,15 @@ export async function clientOfRunning(context: CommandContext): Promise<Manageme
     );
   }
   return clientOf(context, node.consolePort ?? context.consolePort);
+}
+
+/**
+ * Console port of the node that is meant: what --console says, or that of the node of this home. Undefined when none
+ * runs there, or it has no doors yet.
+ */
+export async function consoleOfRunning(context: CommandContext): Promise<number | undefined> {
+  if (context.isConsoleGiven) return context.consolePort;
+  return (await findRunningNode(context.homeDir))?.consolePort;
 }
 
 /** Talks to the console of a node. */

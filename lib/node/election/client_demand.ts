@@ -3,9 +3,9 @@
  * is linked with; whoever has an invite can be one, so each is believed little. Pure.
  */
 import { LruMap } from "~/base/lru.ts";
+import { TokenBucket } from "~/base/token_bucket.ts";
 import type { AskedModel } from "~/mesh/control.ts";
 import type { NodeId } from "~/mesh/ids.ts";
-import { RateLimit } from "~/mesh/rate_limit.ts";
 
 /** Models that one client can have asked for at a time. */
 export const CLIENT_MODELS_MAX = 8;
@@ -19,8 +19,8 @@ const REQUESTS = { burst: 64, perSecond: 4 };
 const CLIENTS_MAX = 256;
 
 interface Budget {
-  readonly messages: RateLimit;
-  readonly requests: RateLimit;
+  readonly messages: TokenBucket;
+  readonly requests: TokenBucket;
   /** When each model was asked for last. */
   readonly models: Map<string, number>;
 }
@@ -51,8 +51,8 @@ export class ClientDemand {
 
 function newBudget(): Budget {
   return {
-    messages: new RateLimit(MESSAGES),
-    requests: new RateLimit(REQUESTS),
+    messages: new TokenBucket(MESSAGES),
+    requests: new TokenBucket(REQUESTS),
     models: new Map(),
   };
 }

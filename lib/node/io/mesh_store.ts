@@ -10,19 +10,31 @@ import type { MeshStore } from "../mesh/mesh_runtime.ts";
 
 const log = getLogger(["mesh-llm", "mesh"]);
 
-/** Keeps the mesh in `<home>/mesh.json` and `<home>/mesh-key`. */
+/**
+ * Keeps the mesh in `<home>/mesh.json` and `<home>/mesh-key`. The file is read once: nobody else writes into the home
+ * of a node that runs.
+ */
 export function homeMeshStore(homeDir: string): MeshStore {
+  let kept: Promise<MeshMemory | undefined> | undefined;
   return {
-    async load(): Promise<MeshMemory | undefined> {
-      const { memory, problem } = await readMeshFile(homeDir);
-      if (problem !== undefined) log.warn("{problem}", { problem });
-      return memory;
+    load: () => kept ??= read(homeDir),
+    async save(memory: MeshMemory): Promise<void> {
+      await writeMeshFile(homeDir, memory);
+      kept = Promise.resolve(memory);
     },
-    save: (memory) => writeMeshFile(homeDir, memory),
-    clear: () => removeIfAny(join(homeDir, "mesh.json")),
+    async clear(): Promise<void> {
+      await removeIfAny(join(homeDir, "mesh.json"));
+      kept = Promise.resolve(undefined);
+    },
     meshKey: () => loadMeshKey(homeDir),
     ensureMeshKey: () => ensureMeshKey(homeDir),
   };
+}
+
+async function read(homeDir: string): Promise<MeshMemory | undefined> {
+  const { memory, problem } = await readMeshFile(homeDir);
+  if (problem !== undefined) log.warn("{problem}", { problem });
+  return memory;
 }
 
 /** Keeps nothing beyond the process, and does not look at what the home has. */

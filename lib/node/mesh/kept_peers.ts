@@ -16,10 +16,14 @@ export interface KnownPeers {
   /** What was kept before, and what the invite named: the only trace of members that are away for days. */
   readonly before: readonly BootstrapPeer[];
   readonly self: NodeId;
+  /** Whether a node was revoked for good. */
+  readonly isRevoked: (node: NodeId) => boolean;
 }
 
 /** Each peer once, with what is newest of it; who said goodbye may come back, and comes last. */
-export function keptPeers({ members, records, before, self }: KnownPeers): BootstrapPeer[] {
+export function keptPeers(
+  { members, records, before, self, isRevoked }: KnownPeers,
+): BootstrapPeer[] {
   const direct = members.filter(({ isDirect }) => isDirect);
   const others = members.filter(({ isDirect }) => !isDirect);
   const known = [...direct, ...others].map(({ record }) => record);
@@ -34,7 +38,8 @@ export function keptPeers({ members, records, before, self }: KnownPeers): Boots
   ].map(({ peer }) => peer);
   const found = new Map<NodeId, BootstrapPeer>();
   for (const peer of [...ordered, ...before]) {
-    const isUsable = peer.nodeId !== self && peer.addresses.length > 0;
+    const isUsable = peer.nodeId !== self && peer.addresses.length > 0 &&
+      !isRevoked(peer.nodeId);
     if (isUsable && !found.has(peer.nodeId)) found.set(peer.nodeId, peer);
   }
   return [...found.values()].slice(0, KEPT_PEERS_MAX);

@@ -7,6 +7,7 @@ import type { Timers } from "~/base/clock.ts";
 import { messageOf } from "~/base/errors.ts";
 import { formatAddress, type PeerAddress } from "~/mesh/address.ts";
 import type { ControlMessage } from "~/mesh/control.ts";
+import { RefusedError } from "~/mesh/handshake.ts";
 import { type NodeId, shortId } from "~/mesh/ids.ts";
 import type { Link, LinkEnd, LinkHealth, PeerStream } from "~/mesh/link_ports.ts";
 import type { Connection, Transport } from "~/mesh/transport.ts";
@@ -54,6 +55,8 @@ export interface LinkTableOptions {
   readonly self: NodeId;
   readonly transport: Pick<Transport, "dial">;
   readonly maker: LinkMaker;
+  /** Whether a node was revoked for good: it is never dialled. */
+  readonly isRevoked: (peer: NodeId) => boolean;
   readonly timers: Timers;
   readonly events: LinkTableEvents;
 }
@@ -108,10 +111,12 @@ export class LinkTable {
    *
    * @param given ends the dial from outside
    * @throws {RaceLostError} when no address leads to it
+   * @throws {RefusedError} when it was revoked: nothing is sent then
    * @throws {Error} when there is no room for the link
    */
   async dial(target: DialTarget, given?: AbortSignal): Promise<Link> {
-    const { transport, maker, timers } = this.#options;
+    const { transport, maker, timers, isRevoked } = this.#options;
+    if (isRevoked(target.peer)) throw new RefusedError("revoked", "The node was revoked");
     if (this.#dialled.size >= DIALLED_MAX) this.#dialled.clear();
     this.#dialled.add(target.peer);
     const link = await raceWays<PeerAddress, Link>({

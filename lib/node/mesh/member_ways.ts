@@ -28,15 +28,24 @@ export class MemberWays {
   readonly #listeners = new Map<NodeId, Set<(isSilent: boolean) => void>>();
   /** The neighbour that passes on to each node. */
   readonly #chosen = new Map<NodeId, NodeId>();
+  /** What was found for these members: every request asks several times. */
+  #found:
+    | { readonly members: readonly MemberView[]; readonly hosts: readonly RemoteHost[] }
+    | undefined;
 
   constructor(options: MemberWaysOptions) {
     this.#options = options;
   }
 
-  /** Members that serve something or are about to, with the way to each. */
+  /**
+   * Members that serve something or are about to, with the way to each. The same array until the members change:
+   * `members` gives another one then.
+   */
   remotes(): readonly RemoteHost[] {
+    const members = this.#options.members();
+    if (this.#found?.members === members) return this.#found.hosts;
     const used = new Set<string>();
-    const hosts = this.#options.members().flatMap((member) => {
+    const hosts = members.flatMap((member) => {
       const { serving, loading } = member.record.record;
       if (serving.length === 0 && loading.length === 0) return [];
       const host = this.#hostOf(member, used);
@@ -45,6 +54,7 @@ export class MemberWays {
     for (const key of this.#upstreams.keys()) if (!used.has(key)) this.#upstreams.delete(key);
     const asked = new Set(hosts.map(({ nodeId }) => nodeId));
     for (const node of this.#chosen.keys()) if (!asked.has(node)) this.#chosen.delete(node);
+    this.#found = { members, hosts };
     return hosts;
   }
 
@@ -80,12 +90,15 @@ export class MemberWays {
     used.add(key);
     const upstream = this.#upstreams.get(key) ?? this.#upstreamOf(node, via);
     this.#upstreams.set(key, upstream);
+    const { link } = this.#options;
     return {
       nodeId: node,
       serving: record.record.serving,
       loading: record.record.loading,
       upstream,
-      rttMs: this.#options.link(via ?? node)?.rttMs,
+      get rttMs() {
+        return link(via ?? node)?.rttMs;
+      },
       isSuspect: health === "suspect",
     };
   }

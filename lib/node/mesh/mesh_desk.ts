@@ -108,8 +108,13 @@ export class MeshDesk {
       throw new NodeRefusal("not_found", `Cannot revoke "${named}": it is no node id or serial`);
     }
     const subject = "node" in request ? { node: named } : { serial: named };
-    const closed = await this.#life().flows.revoke(subject, request.keep);
-    return { revoked: named, closed_links: closed };
+    const done = await this.#life().flows.revoke(subject, request.keep);
+    return {
+      revoked: named,
+      closed_links: done.closedLinks,
+      closed_invites: done.closedInvites,
+      ended_nodes: done.ended,
+    };
   }
 
   #life(): MeshLife {

@@ -60,6 +60,8 @@ export interface LifeEvents {
   stream(link: Link, stream: PeerStream): void;
   /** Callers of a client asked for models. */
   demand(client: NodeId, asked: readonly AskedModel[]): void;
+  /** A node was revoked: it is not to be looked for any more. */
+  revoked(node: NodeId): void;
   /** Papers, peers or the own place changed: to be kept and shown. */
   changed(): void;
   /** The own certificate does not hold any more. */
@@ -131,6 +133,7 @@ export class MeshLife {
     });
     this.flows = new PaperFlows({
       authority: parts.authority,
+      isClient: this.role === "client",
       session: this.session,
       timers: parts.timers,
       changed: () => {
@@ -153,6 +156,12 @@ export class MeshLife {
     if (serials.length > 0) this.session.tell({ kind: "revocations", from: undefined, serials });
     await this.voice.speak();
     this.session.tell({ kind: "tick" });
+  }
+
+  /** Peers to look for others at, as long as nobody is here. */
+  seed(peers: readonly BootstrapPeer[]): void {
+    const seeds = peers.filter(({ nodeId }) => !this.authority.isRevoked(nodeId));
+    this.session.tell({ kind: "seeds", seeds });
   }
 
   /** Where this node can be dialled, best first. */
@@ -257,6 +266,7 @@ export class MeshLife {
       role: self.role,
       transport,
       maker: this.#linkMaker(),
+      isRevoked: (node) => authority.isRevoked(node),
       desk: (session) => this.#makeDesk(session),
       revocationPapers: (serials) => {
         const wanted = new Set(serials);
@@ -273,6 +283,7 @@ export class MeshLife {
           this.ways.onHealth(link.peer.nodeId, "closed");
           events.changed();
         },
+        revoked: events.revoked,
         health: (link, health) => this.ways.onHealth(link.peer.nodeId, health),
         demand: events.demand,
         paper: (link, message) => this.flows.onMessage(link, message),

@@ -140,7 +140,7 @@ export class MeshRuntime {
       const life = saved === undefined ? undefined : await this.#revive(saved);
       if (saved !== undefined && life !== undefined) {
         await this.#adopt({ life, before: saved.peers });
-        life.session.tell({ kind: "seeds", seeds: saved.peers });
+        life.seed(saved.peers);
         void this.#tellRejoined(life);
         return saved.peers.length > 0;
       }
@@ -217,7 +217,7 @@ export class MeshRuntime {
       ended.abort();
       if (entry.life !== this.#current?.life) await this.#adopt(entry);
       const { session } = entry.life;
-      session.tell({ kind: "seeds", seeds: entry.before });
+      entry.life.seed(entry.before);
       await session.settled(SETTLE_MS);
       const peers = session.members().length;
       this.#options.events.joined(session.meshId, peers);
@@ -374,6 +374,7 @@ export class MeshRuntime {
         },
         stream: events.stream,
         demand: events.demand,
+        revoked: (node) => this.#onRevoked(life, node),
         changed: () => this.#onChanged(life),
         expelled: (why) => this.#onExpelled(life, why),
         looked: () => {
@@ -406,6 +407,13 @@ export class MeshRuntime {
     if (this.#current?.life !== life || this.#closing.signal.aborted) return;
     void this.#current.invite.refresh();
     this.#options.events.changed();
+    this.#saveSoon();
+  }
+
+  /** It would be looked for at each start. */
+  #onRevoked(life: MeshLife, node: NodeId): void {
+    if (this.#current?.life !== life) return;
+    this.#current.kept = this.#current.kept.filter(({ nodeId }) => nodeId !== node);
     this.#saveSoon();
   }
 
@@ -454,6 +462,7 @@ export class MeshRuntime {
         records: session.records(),
         before,
         self: self.nodeId,
+        isRevoked: (node) => authority.isRevoked(node),
       });
       this.#current.kept = peers;
       try {

@@ -43,8 +43,10 @@ export interface SessionEvents {
   stream(link: Link, stream: PeerStream): void;
   linkUp(link: Link): void;
   linkDown(link: Link, end: LinkEnd): void;
+  /** A node was revoked; it may never have had a link. */
+  revoked(node: NodeId): void;
   health(link: Link, health: LinkHealth): void;
-  /** Papers: revocations, grants, renewals. */
+  /** Papers: revocations, grants, renewals, certificates. */
   paper(link: Link, message: PaperMessage): void;
   /** Callers of a client asked for models. */
   demand(client: NodeId, asked: readonly AskedModel[]): void;
@@ -57,7 +59,7 @@ export interface SessionEvents {
 /** Control messages about papers. */
 export type PaperMessage = Extract<
   ControlMessage,
-  { readonly t: "revocations" | "grant" | "renew" | "renewed" }
+  { readonly t: "revocations" | "grant" | "renew" | "renewed" | "certificate" }
 >;
 
 /** What a session works with. */
@@ -67,6 +69,8 @@ export interface MeshSessionOptions {
   readonly role: Role;
   readonly transport: Pick<Transport, "dial">;
   readonly maker: LinkMaker;
+  /** Whether a node was revoked for good. */
+  readonly isRevoked: (node: NodeId) => boolean;
   readonly desk: (session: MeshSession) => RecordDesk;
   /** Revocations by serial, as they travel. */
   readonly revocationPapers: (serials: readonly string[]) => readonly string[];
@@ -97,7 +101,7 @@ export class MeshSession {
   #rttLook: CancelTimer | undefined;
 
   constructor(options: MeshSessionOptions) {
-    const { self, role, rng, transport, maker, timers } = options;
+    const { self, role, rng, transport, maker, isRevoked, timers } = options;
     this.meshId = options.meshId;
     this.#options = options;
     this.#machine = new Membership({ self, role, rng });
@@ -106,6 +110,7 @@ export class MeshSession {
       self,
       transport,
       maker,
+      isRevoked,
       timers,
       events: {
         up: (link) => this.#onUp(link),
@@ -166,6 +171,12 @@ export class MeshSession {
   /** Records that hold came in. */
   deliver(from: NodeId, records: readonly SignedRecord[]): void {
     this.tell({ kind: "records", from, records });
+  }
+
+  /** The papers of a node do not hold: nothing of it is kept, and its link ends. */
+  turnOut(node: NodeId, reason: "revoked" | "expired"): void {
+    this.tell({ kind: "revoked", node, reason });
+    if (reason === "revoked") this.#options.events.revoked(node);
   }
 
   /**
@@ -245,7 +256,8 @@ export class MeshSession {
         peer: shortId(target.peer),
         reason: messageOf(error),
       });
-      return wasRefused(error) ? "refused" : "failed";
+      if (refusalsIn(error).some(isOfRevoked)) this.turnOut(target.peer, "revoked");
+      return refusalsIn(error).some(isNoUse) ? "refused" : "failed";
     });
     this.tell({ kind: "dialed", peer: target.peer, outcome });
   }
@@ -306,6 +318,7 @@ export class MeshSession {
       case "grant":
       case "renew":
       case "renewed":
+      case "certificate":
         return this.#options.events.paper(link, message);
       case "demand":
         // A member says it in its record, where others hear it too; a client has no record to say it in.
@@ -371,8 +384,17 @@ export class MeshSession {
   }
 }
 
-/** Somebody answered and does not want us: to try again soon would change nothing. */
-function wasRefused(error: unknown): boolean {
+function refusalsIn(error: unknown): readonly RefusedError[] {
   const causes = error instanceof RaceLostError ? error.causes : [error];
-  return causes.some((cause) => cause instanceof RefusedError && cause.byPeer);
+  return causes.filter((cause) => cause instanceof RefusedError);
+}
+
+/** What the peer showed was revoked, or it is not dialled any more. */
+function isOfRevoked({ byPeer, code }: RefusedError): boolean {
+  return !byPeer && code === "revoked";
+}
+
+/** Somebody answered and does not want us, or we do not want it: to try again soon would change nothing. */
+function isNoUse(refused: RefusedError): boolean {
+  return refused.byPeer || isOfRevoked(refused);
 }

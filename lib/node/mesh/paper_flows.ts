@@ -7,6 +7,7 @@ import type { CancelTimer, Timers } from "~/base/clock.ts";
 import { messageOf } from "~/base/errors.ts";
 import { Lane } from "~/base/lane.ts";
 import type { MeshAuthority, RevokeResult } from "~/mesh/authority.ts";
+import type { Certificate, Signed } from "~/mesh/credentials.ts";
 import { type NodeId, shortId } from "~/mesh/ids.ts";
 import type { Link } from "~/mesh/link_ports.ts";
 import { isRefusal, type Refusal } from "~/mesh/refusal.ts";
@@ -34,6 +35,8 @@ export interface PaperFlowsOptions {
   readonly authority: MeshAuthority;
   readonly session: MeshSession;
   readonly timers: Timers;
+  /** A client has no record: it shows new papers on its links itself. */
+  readonly isClient: boolean;
   /** Own papers or revocations changed: they are to be kept, and told. */
   readonly changed: () => void;
   /** The own certificate does not hold any more, and why. */
@@ -42,12 +45,21 @@ export interface PaperFlowsOptions {
   readonly looked: () => void;
 }
 
+/** What a revocation came to. */
+export interface RevocationDone extends Pick<RevokeResult, "ended" | "closedInvites"> {
+  /** Links of this node that were closed. */
+  readonly closedLinks: number;
+}
+
 /** Handles papers of one mesh, one after another. */
 export class PaperFlows {
   readonly #options: PaperFlowsOptions;
   readonly #lane = new Lane();
   readonly #waiting = new Map<NodeId, number>();
   readonly #forged = new WeakMap<Link, number>();
+  /** What clients have shown since their handshakes. */
+  readonly #shown = new WeakMap<Link, Signed<Certificate>>();
+  #isRenewed = false;
   #audit: CancelTimer | undefined;
   #isClosed = false;
   #endWait: () => void = () => {};
@@ -68,6 +80,8 @@ export class PaperFlows {
       }
       const grant = await authority.grantFor(certificate.jws, nodeId);
       if (grant !== undefined) link.send({ t: "grant", grant });
+      // Its handshake may have been under way when there was a new one.
+      if (this.#isRenewed) this.#show([link]);
       await this.#renewIfDue();
     });
   }
@@ -88,22 +102,25 @@ export class PaperFlows {
   /**
    * Revokes, tells everybody, and closes what hangs on it.
    *
-   * @returns how many links of this node were closed
    * @throws {UserError} when this node may not
    */
-  async revoke(subject: RevokeSubject, keep: boolean): Promise<number> {
-    const { authority } = this.#options;
+  async revoke(subject: RevokeSubject, keep: boolean): Promise<RevocationDone> {
     return await this.#lane.run(async () => {
-      try {
-        const certificates = this.#certificates();
-        const result = await authority.revoke(subject, { certificates, keep });
-        if (this.#handOut(result)) await this.#wait(KEEP_MS);
-      } finally {
-        // Also what was signed before the rest failed.
-        this.#spread(undefined);
-      }
-      return await this.#enforce();
+      const { ended, closedInvites } = await this.#revoke(subject, keep);
+      return { ended, closedInvites, closedLinks: await this.#enforce() };
     });
+  }
+
+  async #revoke(subject: RevokeSubject, keep: boolean): Promise<RevokeResult> {
+    try {
+      const certificates = this.#certificates();
+      const result = await this.#options.authority.revoke(subject, { certificates, keep });
+      if (this.#handOut(result)) await this.#wait(KEEP_MS);
+      return result;
+    } finally {
+      // Also what was signed before the rest failed.
+      this.#spread(undefined);
+    }
   }
 
   /** Ends it. */
@@ -125,22 +142,53 @@ export class PaperFlows {
   }
 
   async #take(link: Link, message: PaperMessage): Promise<void> {
-    const { authority, changed } = this.#options;
+    const { authority, session, changed } = this.#options;
     switch (message.t) {
       case "grant":
         if (this.#isTaken(link, await authority.takeGrant(message.grant))) changed();
         return;
       case "renew": {
-        const renewed = await authority.renew(link.peer.certificate.jws, link.peer.nodeId);
+        // A link outlives the certificate that it was made with.
+        const { jws } = session.member(link.peer.nodeId)?.record.certificate ??
+          this.#certificateOf(link);
+        const renewed = await authority.renew(jws, link.peer.nodeId);
         if (!isRefusal(renewed)) link.send({ t: "renewed", certificate: renewed.jws });
         return;
       }
       case "renewed":
-        if (this.#isTaken(link, await authority.takeCertificate(message.certificate))) changed();
+        if (this.#isTaken(link, await authority.takeCertificate(message.certificate))) {
+          this.#onRenewed();
+        }
         return;
+      case "certificate":
+        return await this.#takeShown(link, message.certificate);
       case "revocations":
         return await this.#takeRevocations(link, message.papers);
     }
+  }
+
+  /** A client shows its certificate: whatever holds may keep its link. */
+  async #takeShown(link: Link, jws: string): Promise<void> {
+    if (link.peer.role !== "client") return;
+    const certificate = await this.#options.authority.checkCertificate(jws, link.peer.nodeId);
+    if (isRefusal(certificate)) this.#isTaken(link, certificate);
+    else this.#shown.set(link, certificate);
+  }
+
+  #certificateOf(link: Link): Signed<Certificate> {
+    return this.#shown.get(link) ?? link.peer.certificate;
+  }
+
+  #onRenewed(): void {
+    this.#isRenewed = true;
+    this.#show(this.#options.session.table.all());
+    this.#options.changed();
+  }
+
+  #show(links: readonly Link[]): void {
+    const { authority: { certificate }, isClient } = this.#options;
+    if (!isClient || certificate === undefined) return;
+    for (const link of links) link.send({ t: "certificate", certificate: certificate.jws });
   }
 
   async #takeRevocations(link: Link, papers: readonly string[]): Promise<void> {
@@ -183,8 +231,11 @@ export class PaperFlows {
     const { session } = this.#options;
     for (const { certificate, grant } of kept) {
       const link = session.table.get(certificate.paper.subject);
-      link?.send({ t: "renewed", certificate: certificate.jws });
-      if (grant !== undefined) link?.send({ t: "grant", grant: grant.jws });
+      if (link === undefined) continue;
+      link.send({ t: "renewed", certificate: certificate.jws });
+      if (grant !== undefined) link.send({ t: "grant", grant: grant.jws });
+      // What it shows is looked at only when all is revoked.
+      if (link.peer.role === "client") this.#shown.set(link, certificate);
     }
     return kept.length > 0;
   }
@@ -211,14 +262,14 @@ export class PaperFlows {
   #turnOut(node: NodeId, fault: Refusal): void {
     log.info("Node {node} is out of the mesh: {why}", { node: shortId(node), why: fault.message });
     const reason = fault.code === "expired" ? "expired" : "revoked";
-    this.#options.session.tell({ kind: "revoked", node, reason });
+    this.#options.session.turnOut(node, reason);
   }
 
   /** Of links, and of records, which are the newer where there are both. */
   #papersOfOthers(): ReadonlyMap<NodeId, string> {
     const { session } = this.#options;
-    const links = session.table.all().map(({ peer }) =>
-      [peer.nodeId, peer.certificate.jws] as const
+    const links = session.table.all().map((link) =>
+      [link.peer.nodeId, this.#certificateOf(link).jws] as const
     );
     const records = session.records().map((signed) =>
       [signed.record.node, signed.certificate.jws] as const
@@ -232,9 +283,9 @@ export class PaperFlows {
   }
 
   async #renewIfDue(): Promise<void> {
-    const { authority, session, changed } = this.#options;
+    const { authority, session } = this.#options;
     if (!authority.isRenewalDue()) return;
-    if (await authority.renewOwn()) return changed();
+    if (await authority.renewOwn()) return this.#onRenewed();
     for (const link of session.table.all()) {
       if (link.peer.certificate.paper.rights.includes("invite")) link.send({ t: "renew" });
     }

@@ -13,6 +13,7 @@ class Bench {
   readonly connections: FakeConnection[] = [];
   /** What the next handshakes come to. */
   readonly next: (Link | Error)[] = [];
+  readonly revoked = new Set<string>();
   readonly table: LinkTable;
 
   constructor(self = "m") {
@@ -27,6 +28,7 @@ class Bench {
         },
       },
       maker: { dial: () => this.#make(), accept: () => this.#make() },
+      isRevoked: (peer) => this.revoked.has(peer),
       timers: this.time,
       events: {
         up: (link) => this.told.push(`up ${link.peer.nodeId} ${link.peer.session}`),
@@ -231,4 +233,14 @@ Deno.test("link table: a dial can be given up from outside", async () => {
     message: /no address|given up/,
   });
   assert.deepEqual(bench.dialled, []);
+});
+
+Deno.test("link table: who was revoked is not dialled: not one packet is sent", async () => {
+  const bench = new Bench();
+  bench.revoked.add("z");
+  await assert.rejects(bench.dial(new FakeLink("z")), {
+    name: "RefusedError",
+    message: "The node was revoked",
+  });
+  assert.deepEqual([bench.dialled, bench.table.wasDialled("z")], [[], false]);
 });

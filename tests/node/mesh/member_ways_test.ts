@@ -249,8 +249,9 @@ class Rtts {
     wantDirect: (peer) => this.wanted.push(peer),
   });
 
-  /** The way of now. */
+  /** The way of now, after something was heard of the members. */
   upstream(): unknown {
+    this.members = [...this.members];
     return this.ways.remotes()[0]?.upstream;
   }
 }
@@ -270,6 +271,19 @@ Deno.test("ways: regression: a jitter of round trips does not change who passes 
   rtts.members = [view({ via: ["one"] })];
   rtts.upstream();
   assert.equal(rtts.ways.relayOf(view({ via: ["one"] })), "one", "who leads there no more is out");
+});
+
+Deno.test("ways: nobody is looked for again until the members change, but for the round trip", () => {
+  const rtts = new Rtts();
+  rtts.members = [view({ isDirect: true })];
+  rtts.of.set("far", 5);
+  const hosts = rtts.ways.remotes();
+  assert.equal(hosts[0]?.rttMs, 5);
+  rtts.of.set("far", 7);
+  assert.equal(rtts.ways.remotes(), hosts);
+  assert.equal(hosts[0]?.rttMs, 7);
+  rtts.members = [view({ isDirect: true, health: "suspect" })];
+  assert.equal(rtts.ways.remotes()[0]?.isSuspect, true);
 });
 
 Deno.test("ways: who serves nothing, or cannot be reached, is no way", () => {

@@ -3,7 +3,7 @@ import { NodeRefusal } from "~/api/ports.ts";
 import { MeshDesk } from "~/node/mesh/mesh_desk.ts";
 import { NO_MESH_FACTS, NoMesh } from "#support/no_mesh.ts";
 import { standInId } from "#support/stand_in_signer.ts";
-import { type RunningNode, RuntimeWorld } from "#support/runtime_mesh.ts";
+import { meshOf, type RunningNode, RuntimeWorld } from "#support/runtime_mesh.ts";
 
 function deskOf({ runtime, id }: RunningNode): MeshDesk {
   return new MeshDesk(
@@ -64,10 +64,7 @@ Deno.test("mesh desk: makes invites for members and clients", async () => {
 });
 
 Deno.test("mesh desk: revokes what is named, and says what it does not know", async () => {
-  const world = new RuntimeWorld();
-  const a = await world.resumed("a");
-  const b = await world.joined("b", a);
-  await world.agreed([a, b]);
+  const { world, a, b } = await meshOf(["b"]);
   const desk = deskOf(a);
   for (const request of [{ node: "someone" }, { serial: "some" }]) {
     await assert.rejects(
@@ -78,11 +75,18 @@ Deno.test("mesh desk: revokes what is named, and says what it does not know", as
   await assert.rejects(world.done(desk.revoke({ node: a.id, keep: false })), {
     message: /Cannot revoke this node itself/,
   });
+  const serial = b.life.authority.certificate?.paper.inviteSerial;
   const revoked = await world.done(desk.revoke({ node: b.id, keep: false }));
-  assert.deepEqual(revoked, { revoked: b.id, closed_links: 1 });
+  assert.deepEqual(revoked, {
+    revoked: b.id,
+    closed_links: 1,
+    closed_invites: [serial],
+    ended_nodes: [b.id],
+  });
   // Somebody who is not here, and never was: the mesh key may say so.
   const stranger = standInId("stranger");
   const none = await world.done(desk.revoke({ node: stranger, keep: false }));
-  assert.deepEqual(none, { revoked: stranger, closed_links: 0 });
+  const nothing = { "closed_links": 0, "closed_invites": [], "ended_nodes": [] };
+  assert.deepEqual(none, { revoked: stranger, ...nothing });
   await world.end();
 });

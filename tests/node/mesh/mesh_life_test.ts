@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { RIGHTS } from "~/mesh/credentials.ts";
-import { type RunningNode, RuntimeWorld } from "#support/runtime_mesh.ts";
+import { meshOf, type RunningNode, RuntimeWorld } from "#support/runtime_mesh.ts";
 
 function named(node: RunningNode): string[] {
   return node.life.bootstrapPeers().map(({ nodeId }) => nodeId);
@@ -19,10 +19,7 @@ Deno.test("life: a member names itself first in its invites, a client never", as
 });
 
 Deno.test("life: an invite leads to members when the node that made it is gone", async () => {
-  const world = new RuntimeWorld();
-  const a = await world.resumed("a");
-  const b = await world.joined("b", a);
-  await world.agreed([a, b]);
+  const { world, a, b } = await meshOf(["b"]);
   await world.until(() => b.runtime.invite !== undefined && named(a).length === 2);
   const token = (await a.life.makeInvite(RIGHTS)).jws;
   a.kill();
@@ -57,10 +54,7 @@ Deno.test("life: advertised addresses come first in the record and in invites", 
 });
 
 Deno.test("life: peers of a token that say nothing do not keep a joiner from those that answer", async () => {
-  const world = new RuntimeWorld();
-  const a = await world.resumed("a");
-  const b = await world.joined("b", a);
-  await world.agreed([a, b]);
+  const { world, b } = await meshOf(["b"]);
   await world.until(() => b.runtime.invite !== undefined && named(b).length === 2);
   const token = (await b.life.makeInvite(RIGHTS)).jws;
   b.kill();
@@ -88,11 +82,7 @@ Deno.test("life: a joiner over two slow addresses of one peer is one member with
 });
 
 Deno.test("life: what a node begins to serve is known everywhere within a second", async () => {
-  const world = new RuntimeWorld();
-  const a = await world.resumed("a");
-  const b = await world.joined("b", a);
-  const c = await world.joined("c", a);
-  await world.agreed([a, b, c]);
+  const { world, a, b, c } = await meshOf(["b", "c"]);
   await world.run(2_000);
   b.slot = {
     kind: "ready",

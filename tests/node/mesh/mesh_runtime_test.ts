@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { roleOf } from "~/mesh/credentials.ts";
 import { standInId, standInJws } from "#support/stand_in_signer.ts";
-import { RuntimeWorld } from "#support/runtime_mesh.ts";
+import { meshOf, RuntimeWorld } from "#support/runtime_mesh.ts";
 
 Deno.test("runtime: a node begins a mesh and can invite", async () => {
   const world = new RuntimeWorld();
@@ -38,11 +38,7 @@ Deno.test("runtime: five nodes that join at once all see each other, each linked
 });
 
 Deno.test("runtime: who leaves says goodbye, and is gone at once", async () => {
-  const world = new RuntimeWorld();
-  const a = await world.resumed("a");
-  const b = await world.joined("b", a);
-  const c = await world.joined("c", a);
-  await world.agreed([a, b, c]);
+  const { world, a, b, c } = await meshOf(["b", "c"]);
   await world.run(2_000);
   const closing = b.runtime.close();
   const tookMs = await world.agreed([a, c], 1_000);
@@ -56,11 +52,7 @@ Deno.test("runtime: who leaves says goodbye, and is gone at once", async () => {
 });
 
 Deno.test("runtime: who is killed is suspect after 2 s and gone within 5 s", async () => {
-  const world = new RuntimeWorld();
-  const a = await world.resumed("a");
-  const b = await world.joined("b", a);
-  const c = await world.joined("c", a);
-  await world.agreed([a, b, c]);
+  const { world, a, b, c } = await meshOf(["b", "c"]);
   await world.run(2_000);
   b.kill();
   const suspectMs = await world.until(
@@ -94,11 +86,7 @@ for (const where of ["the same port", "another port"] as const) {
 }
 
 Deno.test("runtime: all that are started again find each other by what they kept", async () => {
-  const world = new RuntimeWorld();
-  const a = await world.resumed("a");
-  const b = await world.joined("b", a);
-  const c = await world.joined("c", a);
-  await world.agreed([a, b, c]);
+  const { world, a, b, c } = await meshOf(["b", "c"]);
   await world.run(3_000);
   for (const node of [a, b, c]) node.kill();
   await world.run(60_000);
@@ -110,10 +98,7 @@ Deno.test("runtime: all that are started again find each other by what they kept
 });
 
 Deno.test("runtime: members that were away for days are still looked for after a restart", async () => {
-  const world = new RuntimeWorld();
-  const a = await world.resumed("a");
-  const b = await world.joined("b", a);
-  await world.agreed([a, b]);
+  const { world, a, b } = await meshOf(["b"]);
   await world.run(3_000);
   await world.done(b.runtime.close());
   await world.run(3_000);
@@ -246,10 +231,7 @@ Deno.test("runtime: an expired token for the mesh that a home has papers of is n
 });
 
 Deno.test("runtime: with --client a member's token makes a client, which is in nobody's list", async () => {
-  const world = new RuntimeWorld();
-  const a = await world.resumed("a");
-  const b = await world.joined("b", a);
-  await world.agreed([a, b]);
+  const { world, a, b } = await meshOf(["b"]);
   await world.run(1_000);
   const c = await world.joined("c", a, { isClient: true });
   await world.until(() => c.members.length === 2);
@@ -281,11 +263,7 @@ Deno.test("runtime: a client's token makes a client without --client, and a memb
 });
 
 Deno.test("runtime: a client goes to another gateway when one dies", async () => {
-  const world = new RuntimeWorld();
-  const a = await world.resumed("a");
-  const b = await world.joined("b", a);
-  const d = await world.joined("d", a);
-  await world.agreed([a, b, d]);
+  const { world, a, b, d } = await meshOf(["b", "d"]);
   await world.run(1_000);
   const c = await world.joined("c", a, { isClient: true });
   await world.until(() => c.members.length === 3 && c.linked.length >= 2);
@@ -382,10 +360,7 @@ function serialIn(token: string): string {
 }
 
 Deno.test("runtime: regression: a member that moved is kept where it is now, though no link came or went", async () => {
-  const world = new RuntimeWorld();
-  const a = await world.resumed("a");
-  const b = await world.joined("b", a);
-  await world.agreed([a, b]);
+  const { world, a, b } = await meshOf(["b"]);
   await world.run(3_000);
   const advertised = { ip: "203.0.113.9", port: 7 };
   b.advertised.push(advertised);

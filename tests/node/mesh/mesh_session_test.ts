@@ -3,20 +3,15 @@ import type { ControlMessage } from "~/mesh/control.ts";
 import { decodeRecord, encodeRecord } from "~/mesh/record_codec.ts";
 import { peekPayload } from "~/mesh/signing.ts";
 import { standInId, standInJws } from "#support/stand_in_signer.ts";
-import { type RunningNode, RuntimeWorld } from "#support/runtime_mesh.ts";
+import { meshOf, type RunningNode, RuntimeWorld } from "#support/runtime_mesh.ts";
 
 /** Three nodes that are linked with each other. */
-async function three(): Promise<
-  { world: RuntimeWorld; a: RunningNode; b: RunningNode; c: RunningNode }
-> {
-  const world = new RuntimeWorld();
-  const a = await world.resumed("a");
-  const b = await world.joined("b", a);
-  const c = await world.joined("c", a);
-  await world.agreed([a, b, c]);
-  await world.until(() => [a, b, c].every(({ linked }) => linked.length === 2));
+async function three() {
+  const mesh = await meshOf(["b", "c"]);
+  const { world } = mesh;
+  await world.until(() => world.nodes.every(({ linked }) => linked.length === 2));
   await world.run(2_000);
-  return { world, a, b, c };
+  return mesh;
 }
 
 function say(from: RunningNode, to: RunningNode, ...messages: ControlMessage[]): void {

@@ -6,6 +6,7 @@ import {
   memberOf,
   MESH_ID,
   PEER_ID,
+  RELAY_ID,
   selfOf,
   TEST_SERIAL,
   TEST_TOKEN,
@@ -56,7 +57,12 @@ Deno.test("managementClient() joins, invites, revokes and lists members", async 
     assert.deepEqual([made.serial, made.role], [TEST_SERIAL, "client"]);
     await client.makeInvite({ role: undefined });
     const revoked = await client.revoke({ node: PEER_ID }, { keep: true });
-    assert.deepEqual(revoked, { revoked: PEER_ID, "closed_links": 1 });
+    assert.deepEqual(revoked, {
+      revoked: PEER_ID,
+      "closed_links": 1,
+      "closed_invites": [TEST_SERIAL],
+      "ended_nodes": [PEER_ID, RELAY_ID],
+    });
     await client.revoke({ serial: TEST_SERIAL }, { keep: false });
     assert.deepEqual(door.node.calls, [
       "join a.b.c",
@@ -74,7 +80,7 @@ Deno.test("managementClient() passes on why the door cannot make an invite", asy
     const client = managementClient({ port: door.port, tokenPath });
     await assert.rejects(
       client.makeInvite({ expires: "soon" }),
-      /"expires" must be a whole number/,
+      /"expires" is "soon", wanted is a whole number/,
     );
     assert.deepEqual(door.node.calls, []);
   });

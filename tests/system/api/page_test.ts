@@ -10,6 +10,7 @@ import {
   peerOf,
   RELAY_ID,
   snapshotOf,
+  TEST_SERIAL,
 } from "#support/managed_node.ts";
 import { ManagementDoor } from "#support/management_door.ts";
 
@@ -97,6 +98,19 @@ Deno.test("the page lists requests, those before it came included, and counts an
     request("/v1/last", 200);
     await waitText(page, "requests", /v1\/last/);
     assert.equal(await page.locator("#requests tbody tr").count(), 20);
+    assert.deepEqual(errors, []);
+  });
+});
+
+Deno.test("the page says how to invite, where the node may", async () => {
+  await using door = await ManagementDoor.open();
+  await withPage(async ({ page, errors }) => {
+    await page.goto(door.url);
+    await waitText(page, "state", "Ready");
+    assert.equal(await page.isVisible("#invite"), false, "it may not");
+    door.node.change({ invite_serial: TEST_SERIAL });
+    await waitText(page, "invite", /mesh-llm invite on this computer[\s\S]*--join @FILE/);
+    assert.equal(await page.isVisible("#invite"), true);
     assert.deepEqual(errors, []);
   });
 });

@@ -8,6 +8,7 @@ import {
   memberOf,
   MESH_ID,
   PEER_ID,
+  RELAY_ID,
   selfOf,
   TEST_SERIAL,
   TEST_TOKEN,
@@ -89,13 +90,26 @@ Deno.test("invite() prints just the token on stdout, so that a shell can take it
   assert.deepEqual(desk.door.node.calls, calls);
 });
 
-Deno.test("invite() says what is wrong with a duration", async () => {
+Deno.test("invite() says what is wrong with a duration, before it looks for a node", async () => {
   await using desk = await Desk.open();
-  await assert.rejects(
-    invite(desk.context(), { expires: "1y" }),
-    /"expires" must be a whole number/,
-  );
-  assert.deepEqual(desk.printed, []);
+  const wrong = [
+    [
+      "5",
+      '--expires is "5", wanted is a whole number with s, m, h, d or w behind it, such as 12h or 7d',
+    ],
+    [
+      "1y",
+      '--expires is "1y", wanted is a whole number with s, m, h, d or w behind it, such as 12h or 7d',
+    ],
+    ["59s", '--expires is "59s", wanted is a time from 1 min to 365 d'],
+  ] as const;
+  for (const [expires, message] of wrong) {
+    await assert.rejects(invite(desk.context({ isConsoleGiven: false }), { expires }), {
+      exitCode: 2,
+      message: `Cannot make this invite: ${message}`,
+    });
+  }
+  assert.deepEqual([desk.printed, desk.door.node.calls], [[], []]);
 });
 
 Deno.test("revoke() completes the beginning of an id, and takes serials as they are", async () => {
@@ -107,8 +121,16 @@ Deno.test("revoke() completes the beginning of an id, and takes serials as they 
   );
   assert.deepEqual(desk.door.node.calls, [`revoke ${PEER_ID}`, `revoke ${TEST_SERIAL}, keep`]);
   assert.equal(desk.printed[0], `Revoked ${PEER_ID}, 1 link of this node closed`);
-  const told = { revoked: TEST_SERIAL, "closed_links": 1 };
-  assert.deepEqual(JSON.parse(desk.printed[1] ?? ""), told);
+  assert.deepEqual(desk.told, [
+    `Ended too: the invite that it came by (${TEST_SERIAL}), and every one that it made`,
+    `Out of the mesh with it: ${RELAY_ID.slice(0, 12)}`,
+  ], "with --json everything is in the object");
+  assert.deepEqual(JSON.parse(desk.printed[1] ?? ""), {
+    revoked: TEST_SERIAL,
+    "closed_links": 1,
+    "closed_invites": [TEST_SERIAL],
+    "ended_nodes": [PEER_ID, RELAY_ID],
+  });
 });
 
 Deno.test("revoke() of nobody asks the node for nothing", async () => {

@@ -19,6 +19,25 @@ function dataOf({ code, stdout, stderr }: Result): string {
   return stdout;
 }
 
+/** Plans on a home without a node. */
+async function planAlone(fake: FakeNode): Promise<void> {
+  const home = await Deno.makeTempDir({ prefix: "mesh-llm-plan-" });
+  const env = { HOME: home, MESH_LLM_BIN_DIR: fake.binDir };
+  const here = await runProgram(["plan", fake.modelPath, "--home", home], env);
+  assert.match(
+    dataOf(here),
+    /^\d x 2048 tokens of context, in main memory: weights .* = .*MiB$/m,
+  );
+  const json = await runProgram(["plan", fake.modelPath, "--home", home, "--json"], env);
+  assert.equal(JSON.parse(dataOf(json))["ctx_per_slot"], 2048);
+  const absent = await runProgram(["plan", "Qwen3-8B", "--home", home], env);
+  assert.match(absent.stdout, /^"Qwen3-8B" is not here yet; by the size of its file, 4\.7 GiB, /);
+  const unknown = await runProgram(["plan", "org/repo/some.gguf", "--home", home], env);
+  assert.equal(unknown.code, 1);
+  assert.match(unknown.stderr, /Run: mesh-llm download org\/repo\/some\.gguf/);
+  await Deno.remove(home, { recursive: true });
+}
+
 Deno.test("commands tell about the running node, for people and as JSON", async (t) => {
   await using fake = await FakeNode.ready();
   const { homeDir } = fake.node;
@@ -42,7 +61,9 @@ Deno.test("commands tell about the running node, for people and as JSON", async 
     assert.match(plain ?? "", /^ {2}SmolLM2-135M-Instruct {2}Starter model/m);
     const told = JSON.parse(json ?? "");
     assert.equal(told.served, FAKE_MODEL);
-    assert.deepEqual(told["on_disk"].map(({ id }: { id: string }) => id), [FAKE_MODEL]);
+    const [onDisk, ...others] = told["on_disk"];
+    assert.deepEqual([onDisk.id, others], [FAKE_MODEL, []]);
+    assert.ok(onDisk["size_bytes"] > 0);
     assert.ok(told.catalogue.length > 3);
   });
 
@@ -70,21 +91,7 @@ Deno.test("commands tell about the running node, for people and as JSON", async 
     assert.match(absent?.stdout ?? "", /^This machine, .* by the size of its file, 4\.7 GiB, /m);
   });
 
-  await t.step("plan, where no node runs", async () => {
-    const home = await Deno.makeTempDir({ prefix: "mesh-llm-plan-" });
-    const env = { HOME: home, MESH_LLM_BIN_DIR: fake.binDir };
-    const here = await runProgram(["plan", fake.modelPath, "--home", home], env);
-    assert.match(
-      dataOf(here),
-      /^\d x 2048 tokens of context, in main memory: weights .* = .*MiB$/m,
-    );
-    const absent = await runProgram(["plan", "Qwen3-8B", "--home", home], env);
-    assert.match(absent.stdout, /^"Qwen3-8B" is not here yet; by the size of its file, 4\.7 GiB, /);
-    const unknown = await runProgram(["plan", "org/repo/some.gguf", "--home", home], env);
-    assert.equal(unknown.code, 1);
-    assert.match(unknown.stderr, /Run: mesh-llm download org\/repo\/some\.gguf/);
-    await Deno.remove(home, { recursive: true });
-  });
+  await t.step("plan, where no node runs", () => planAlone(fake));
 });
 
 Deno.test("commands that change or judge say what they did or found", async (t) => {
@@ -100,8 +107,8 @@ Deno.test("commands that change or judge say what they did or found", async (t) 
       new RegExp(`a node of this home runs, process ${fake.node.pid}$`, "m"),
     );
     assert.match(plain ?? "", /^ok +mesh: /m);
-    const findings: { isGood: boolean }[] = JSON.parse(json ?? "");
-    assert.ok(findings.length >= 5 && findings.every(({ isGood }) => isGood));
+    const findings: { is_good: boolean }[] = JSON.parse(json ?? "");
+    assert.ok(findings.length >= 5 && findings.every((finding) => finding["is_good"]));
   });
 
   await t.step("doctor says what to do about what does not work", async () => {
@@ -109,6 +116,15 @@ Deno.test("commands that change or judge say what they did or found", async (t) 
     const { code, stdout } = await runProgram(["doctor", "--home", homeDir], env);
     assert.equal(code, 1);
     assert.match(stdout, /^PROBLEM engine: .*"\/nowhere": there is no such folder$/m);
+  });
+
+  await t.step("doctor says that nobody is at the console that is named", async () => {
+    const env = { HOME: homeDir, MESH_LLM_BIN_DIR: fake.binDir };
+    const words = ["doctor", "--home", homeDir, "--console", "1"];
+    const { code, stdout } = await runProgram(words, env);
+    assert.equal(code, 1);
+    const ran = `a node of this home runs, process ${fake.node.pid}`;
+    assert.ok(stdout.includes(`PROBLEM ports: no node answers on console port 1; ${ran}`), stdout);
   });
 
   await t.step("drop", async () => {
@@ -163,6 +179,7 @@ const WRONG: readonly (readonly [words: readonly string[], told: RegExp])[] = [
   [["--bind-port", "70000"], /65,?535/],
   [["revoke", "short"], /at least the first 6 characters/],
   [["invite", "--role", "admin"], /member/],
+  [["invite", "--expires", "5"], /--expires is "5", wanted is a whole number with s, m, h, d or w/],
   [["join"], /give one invite token/],
   [["--auto"], /--auto is not available: this version does not support/],
   [["--split"], /--split is not available/],
@@ -181,6 +198,7 @@ Deno.test("wrong usage, and what is not built yet, end with 2 and a word of advi
         const { code, stdout, stderr } = await runProgram(words, env);
         assert.deepEqual([code, stdout], [2, ""], `${words.join(" ")}: ${stderr}`);
         assert.match(stderr, told);
+        assert.match(stderr, /^mesh-llm: /);
         assert.doesNotMatch(stderr, /should not happen/);
       }),
     );

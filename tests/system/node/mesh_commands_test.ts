@@ -42,8 +42,8 @@ Deno.test("invite prints a token alone, that lets a client in and no more", asyn
   await client.listed("alpha");
   await host.events.status(({ clients }) => clients === 1, "one client");
   const bad = await run(hostHome, "invite", "--expires", "1y");
-  assert.deepEqual([bad.code, bad.stdout], [1, ""]);
-  assert.match(bad.stderr, /^mesh-llm: Cannot make this invite: "expires" must be/);
+  assert.deepEqual([bad.code, bad.stdout], [2, ""]);
+  assert.match(bad.stderr, /^mesh-llm: Cannot make this invite: --expires is "1y", wanted is/);
 });
 
 Deno.test("members, drop, stop, mesh-key export and rotate-key in a mesh of two", async (t) => {

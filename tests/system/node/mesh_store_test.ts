@@ -25,6 +25,20 @@ Deno.test("mesh store: a home keeps its mesh from one start to the next, until i
   });
 });
 
+Deno.test("mesh store: a start reads the file once", async () => {
+  await withTempHome(async (homeDir) => {
+    await homeMeshStore(homeDir).save(MEMORY);
+    const store = homeMeshStore(homeDir);
+    assert.deepEqual(await store.load(), MEMORY);
+    await Deno.remove(join(homeDir, "mesh.json"));
+    assert.deepEqual(await store.load(), MEMORY);
+    const later = { ...MEMORY, port: 4434 };
+    await store.save(later);
+    assert.deepEqual(await store.load(), later);
+    assert.deepEqual(await homeMeshStore(homeDir).load(), later);
+  });
+});
+
 Deno.test("mesh store: a home has one mesh key, made when it is asked for", async () => {
   await withTempHome(async (homeDir) => {
     const store = homeMeshStore(homeDir);

@@ -1,7 +1,7 @@
-/** How much of something a peer may do: so much at once, and so much a second. Pure. */
+/** How much of something may be done: so much at once, and so much a second. Pure. */
 
 /** A bucket that fills with time and is emptied by what happens. */
-export class RateLimit {
+export class TokenBucket {
   readonly #burst: number;
   readonly #perSecond: number;
   #left: number;
@@ -29,9 +29,14 @@ export class RateLimit {
     return taken;
   }
 
+  /** Allows `amount` more, beyond what time brings; never more than a burst in all. */
+  give(amount: number): void {
+    this.#left = Math.min(this.#burst, this.#left + amount);
+  }
+
   #fill(nowMs: number): void {
     const passedMs = Math.max(0, nowMs - this.#atMs);
-    this.#left = Math.min(this.#burst, this.#left + (passedMs / 1000) * this.#perSecond);
     this.#atMs = Math.max(this.#atMs, nowMs);
+    this.give((passedMs / 1000) * this.#perSecond);
   }
 }
