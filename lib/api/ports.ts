@@ -132,6 +132,8 @@ export interface Revoked {
 export interface StatusModel {
   readonly name: string;
   readonly status: "warm" | "loading" | "cold";
+  /** Why its hosts serve it, in their own words, and who asks for it; null when nothing is known of that. */
+  readonly why: string | null;
   readonly node_count: number;
   readonly size_gb: number;
   readonly request_count: number;

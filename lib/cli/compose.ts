@@ -17,7 +17,7 @@ import type { PlanRequest } from "~/engine/memory_plan.ts";
 import { CATALOGUE } from "~/models/catalogue.ts";
 import { shortId } from "~/mesh/ids.ts";
 import { DiskModels } from "~/node/disk_models.ts";
-import { HostElection } from "~/node/election/host_election.ts";
+import { type Decision, HostElection } from "~/node/election/host_election.ts";
 import { EngineDriver } from "~/node/engine_driver.ts";
 import { EventHub } from "~/node/events.ts";
 import { Inflight } from "~/node/inflight.ts";
@@ -59,6 +59,7 @@ export interface ComposedNode {
   readonly local: LocalModel;
   readonly settings: NodeSettings;
   readonly mesh: MeshRuntime;
+  readonly disk: DiskModels;
   readonly election: HostElection;
   readonly openai: OpenAiApp;
   readonly peers: PeerDoor;
@@ -88,6 +89,7 @@ export async function composeNode(options: ComposeOptions): Promise<ComposedNode
     events: {
       ...options.onMesh,
       member: (event, id) => made.node?.onMember(event, id),
+      demand: (client, asked) => made.election?.clientAsked(client, asked),
       changed: () => made.node?.onMeshChanged(),
       stream: (link, stream) => {
         const { nodeId, certificate } = link.peer;
@@ -96,17 +98,18 @@ export async function composeNode(options: ComposeOptions): Promise<ComposedNode
       },
     },
   });
-  const election = made.election = composeElection(
-    settings,
-    { ...parts, mesh, disk },
-    () => made.node?.onStandingChanged(),
-  );
+  const election = made.election = composeElection(settings, {
+    ...parts,
+    mesh,
+    disk,
+    decided: (decision) => made.node?.onDecision(decision),
+  });
   const node = made.node = composeMeshNode(options, { ...parts, mesh, disk, election });
   const openai = openAiApp(node, settings, (id) => election.demanded(id));
   const peers = made.peers = composePeerDoor(mesh, openai, local);
-  if (!settings.isClient) void disk.refresh();
+  if (!settings.isClient) disk.watch(systemTimers);
   local.subscribe(({ kind }) => void (kind === "ready" && disk.refresh()));
-  return { node, local, settings, mesh: mesh.runtime, election, openai, peers };
+  return { node, local, settings, mesh: mesh.runtime, disk, election, openai, peers };
 }
 
 interface LocalParts {
@@ -148,8 +151,9 @@ interface MeshParts extends LocalParts {
 /** What decides what this node serves. */
 function composeElection(
   settings: NodeSettings,
-  { local, planner, mesh: { nodeId, runtime }, disk }: MeshParts,
-  standingChanged: () => void,
+  { local, planner, mesh: { nodeId, runtime }, disk, decided }: MeshParts & {
+    readonly decided: (decision: Decision) => void;
+  },
 ): HostElection {
   return new HostElection({
     nodeId,
@@ -159,7 +163,9 @@ function composeElection(
     local,
     others: () => runtime.life?.session.members() ?? [],
     mayServe: () => !settings.isClient && runtime.life?.role !== "client",
-    isHeard: () => runtime.life?.role !== "client",
+    hasRecord: () => !settings.isClient && runtime.life?.role !== "client",
+    isHeard: () => runtime.life?.clientVoice.isHeard ?? false,
+    askMembers: (id) => runtime.life?.clientVoice.ask(id),
     disk: () => disk.models,
     // Of the others the size is known only to whoever asks for the download.
     catalogue: CATALOGUE.flatMap(({ name, pinned }) =>
@@ -169,8 +175,8 @@ function composeElection(
     wants: settings.wants,
     measure: (engine) => planner.memory(engine),
     changed: () => runtime.changed(),
-    standingChanged,
     speak: () => runtime.speak(),
+    decided,
   });
 }
 

@@ -8,6 +8,8 @@ import { steadyStep } from "./steps.ts";
 /** After so long without requests half of a rate is left. */
 const HALF_LIFE_MS = 120_000;
 const MINUTE_MS = 60_000;
+/** Of a steady stream, so many that have not decayed yet give its rate: what one request adds to it. */
+export const PER_MINUTE_OF_ONE = Math.LN2 * MINUTE_MS / HALF_LIFE_MS;
 /** Models counted at once; the least asked-for is forgotten. */
 const COUNTED_MAX = 64;
 /** Models of one report: what one member can make others care about. */
@@ -38,9 +40,7 @@ export class DemandMeter {
    */
   count(id: string, nowMs: number, requests = 1): boolean {
     const rate = this.#open(id, nowMs);
-    // Of a steady stream, so many that have not decayed yet give its rate.
-    const weight = Math.LN2 * MINUTE_MS / HALF_LIFE_MS;
-    rate.perMinute = decayed(rate, nowMs) + weight * requests;
+    rate.perMinute = decayed(rate, nowMs) + PER_MINUTE_OF_ONE * requests;
     rate.atMs = nowMs;
     return this.#tell(rate, nowMs);
   }

@@ -50,6 +50,7 @@ export type ElectionInput =
 
 /** What is to be done. */
 export type ElectionEffect =
+  /** The reason says why this node is host: "only member left with 6 GiB free for it". */
   | { readonly kind: "load"; readonly id: string; readonly reason: string }
   /** Let running requests end, then stop; or give up a load. */
   | { readonly kind: "drop"; readonly id: string; readonly reason: string }
@@ -229,7 +230,7 @@ export class Election {
         continue;
       }
       if (hasRoom(self, id)) {
-        effects.push({ kind: "load", id, reason: `host of ${id}: ${hostWords(cause)}` });
+        effects.push({ kind: "load", id, reason: hostWords(cause) });
         this.#orders.set(`load ${id}`, nowMs + ORDER_MS);
         continue;
       }

@@ -2,8 +2,16 @@
 import { formatBytes } from "../base/units.ts";
 import type { NodeId } from "../mesh/ids.ts";
 import { shortageOf, totalOf } from "./capacity.ts";
-import { readModels } from "./model_facts.ts";
-import type { GivenUp, HostCause, MeshView, ModelPlan, ModelSource } from "./ports.ts";
+import { isHostable, readModels } from "./model_facts.ts";
+import type {
+  ElectionMember,
+  GivenUp,
+  HostCause,
+  MeshView,
+  ModelPlan,
+  ModelSource,
+  OfferedModel,
+} from "./ports.ts";
 import { makePlan } from "./plan.ts";
 import type { Obstacle, Option } from "./seats.ts";
 
@@ -131,18 +139,15 @@ function summaryOf(id: string, { found, view, isKnown }: Case): string {
   const [host] = hosts;
   if (host === undefined) return `no member can hold ${quote(id)}: ${lackOf(view, id)}`;
   if (hosts.length === 1) {
-    return `${would}host of ${quote(id)} is ${short(host.node)}: ${hostWords(host.cause)}`;
+    return `${would}host of ${quote(id)} is ${shortNode(host.node)}: ${hostWords(host.cause)}`;
   }
-  return `${would}hosts of ${quote(id)} are ${hosts.map(({ node }) => short(node)).join(", ")}`;
+  return `${would}hosts of ${quote(id)} are ${hosts.map(({ node }) => shortNode(node)).join(", ")}`;
 }
 
 /** What stands against a model everywhere. */
 function lackOf(view: MeshView, id: string): string {
-  const able = view.members.filter(({ mayServe, isLeaving }) => mayServe && !isLeaving);
-  const offers = able.flatMap((member) => {
-    const offer = [...member.onDisk, ...member.fetchable].find((one) => one.id === id);
-    return offer === undefined ? [] : [{ member, offer }];
-  });
+  const able = view.members.filter(isHostable);
+  const offers = offersOf(view, id);
   if (able.length === 0) return "nobody here serves models";
   if (offers.length === 0) return "nobody has it on disk, and nobody can fetch it";
   const isRoomy = offers.some(({ member, offer }) =>
@@ -158,11 +163,25 @@ function lackOf(view: MeshView, id: string): string {
   return `it needs ${formatBytes(needed)}, the most that is free is ${
     formatBytes(most.bytes)
   } on ` +
-    short(most.node);
+    shortNode(most.node);
+}
+
+function offersOf(
+  { members }: MeshView,
+  id: string,
+): readonly { readonly member: ElectionMember; readonly offer: OfferedModel }[] {
+  return members.filter(isHostable).flatMap((member) => {
+    const offer = [...member.onDisk, ...member.fetchable].find((one) => one.id === id);
+    return offer === undefined ? [] : [{ member, offer }];
+  });
 }
 
 /** What would let a model run that nobody can hold. */
 function adviceOf(view: MeshView, id: string): string {
+  if (offersOf(view, id).length === 0) {
+    return "Put it on the disk of a member that has room for it (mesh-llm download): " +
+      "a minute later it can take it on";
+  }
   const { models, seats } = makePlan({
     members: view.members.map((member, index) =>
       index === 0 ? { ...member, wants: [id, ...member.wants] } : member
@@ -172,7 +191,7 @@ function adviceOf(view: MeshView, id: string): string {
   for (const seat of facts === undefined ? [] : seats.all()) {
     const obstacle = facts === undefined ? undefined : seats.optionOf(facts, seat);
     if (obstacle === undefined || !("kind" in obstacle) || obstacle.kind !== "occupied") continue;
-    return `It would fit on ${short(seat.member.node)} once ${
+    return `It would fit on ${shortNode(seat.member.node)} once ${
       obstacle.by.map(quote).join(" and ")
     } is dropped there`;
   }
@@ -183,6 +202,7 @@ function quote(text: string): string {
   return `"${text}"`;
 }
 
-function short(node: NodeId): string {
+/** A node id as people see it. */
+export function shortNode(node: NodeId): string {
   return node.slice(0, SHORT_CHARS);
 }

@@ -49,6 +49,8 @@ export interface HostedModel extends OfferedModel {
   readonly serviceMs: number | undefined;
   /** How long nobody asked for it there, in steps; 0 for less than an hour. */
   readonly unusedMs: number;
+  /** Why it serves it, in its own words: for people, and of no weight here. */
+  readonly why?: string;
   /** Takes far too long to load. Said by whoever makes the plan, never by a record. */
   readonly isStalled?: boolean;
 }

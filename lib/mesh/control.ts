@@ -12,6 +12,16 @@ export interface RecordMark {
   readonly incarnation: number;
 }
 
+/** How often callers of a client asked for a model. */
+export interface AskedModel {
+  readonly id: string;
+  /** At least 1. */
+  readonly requests: number;
+}
+
+/** Models in one message about demand, and requests for each. */
+export const ASKED_MAX = { models: 8, requests: 64 } as const;
+
 /** One message. */
 export type ControlMessage =
   /** Records as the JWS that their subjects signed. */
@@ -53,6 +63,8 @@ export type ControlMessage =
   | { readonly t: "certificate"; readonly certificate: string }
   /** From who holds the mesh key, unasked, when a link to a member comes up: with it (a JWS) the member may issue papers. */
   | { readonly t: "grant"; readonly grant: string }
+  /** From a client, which has no record, to one member: what its own callers asked for since it spoke last. */
+  | { readonly t: "demand"; readonly asked: readonly AskedModel[] }
   /** Gives up a stream, in both directions; needed where the peer's writer is blocked. */
   | { readonly t: "cancel"; readonly stream: number; readonly byOpener: boolean }
   | { readonly t: "ping"; readonly n: number }

@@ -5,8 +5,9 @@
 import type { JsonObject, JsonValue } from "../base/json.ts";
 import { KIB } from "../base/units.ts";
 import { formatAddress, parseAddress, type PeerAddress } from "./address.ts";
-import type { ControlMessage, RecordMark } from "./control.ts";
+import { ASKED_MAX, type AskedModel, type ControlMessage, type RecordMark } from "./control.ts";
 import { isKeyId, isSerial } from "./ids.ts";
+import { isName } from "./record_fields.ts";
 import { JWS_CHARS_MAX } from "./signing.ts";
 import { isPrintable, isU32, jsonFrame, ProtocolError, readJsonObject } from "./wire.ts";
 
@@ -121,6 +122,13 @@ const READERS: Readers = {
     certificate: member(json, "certificate", isPaper),
   }),
   grant: (json) => ({ t: "grant", grant: member(json, "grant", isPaper) }),
+  demand: (json) => ({
+    t: "demand",
+    asked: list(json, "asked", isAsked, ASKED_MAX.models).map(({ id, requests }) => ({
+      id,
+      requests,
+    })),
+  }),
   cancel: (json) => ({
     t: "cancel",
     stream: member(json, "stream", isU32),
@@ -172,6 +180,13 @@ function isMark(value: unknown): value is RecordMark {
   if (typeof value !== "object" || value === null) return false;
   const { node, incarnation } = value as Partial<Record<keyof RecordMark, unknown>>;
   return isKeyId(node) && Number.isSafeInteger(incarnation) && Number(incarnation) >= 0;
+}
+
+function isAsked(value: unknown): value is AskedModel {
+  if (typeof value !== "object" || value === null) return false;
+  const { id, requests } = value as { readonly id?: JsonValue; readonly requests?: unknown };
+  return isName(id) && Number.isInteger(requests) && Number(requests) >= 1 &&
+    Number(requests) <= ASKED_MAX.requests;
 }
 
 function isAddress(value: unknown): value is PeerAddress {

@@ -5,6 +5,7 @@
 import { isJsonObject, type JsonObject, type JsonValue } from "../base/json.ts";
 import type { ElectionRecord, HostedRecord, OfferedRecord, RecordNeed } from "./election_record.ts";
 import { isCount, isFingerprint, isName, readList, readName } from "./record_fields.ts";
+import { isPrintable } from "./wire.ts";
 
 /** Accelerators of a record, and main memory. */
 const POOLS_MAX = 17;
@@ -17,6 +18,7 @@ const AVOIDED_MAX = 16;
 const MODELS_AT_ONCE_MAX = 16;
 const SLOTS_MAX = 4096;
 const STATES = ["fetching", "loading", "serving", "draining"] as const;
+const WHY_CHARS_MAX = 256;
 const PER_MINUTE_MAX = 1_000_000;
 
 /** The member of a record; names that a reader would refuse, and what is too many, are left out. */
@@ -63,7 +65,7 @@ function offerPayload({ id, fingerprint, sizeBytes, needs }: OfferedRecord): Jso
 }
 
 function hostedPayload(hosted: HostedRecord): JsonObject {
-  const { state, sinceUnixS, slots, busy, serviceMs, unusedMs } = hosted;
+  const { state, sinceUnixS, slots, busy, serviceMs, unusedMs, why } = hosted;
   return {
     ...offerPayload(hosted),
     state,
@@ -72,6 +74,7 @@ function hostedPayload(hosted: HostedRecord): JsonObject {
     busy,
     ...(serviceMs === undefined ? {} : { service: serviceMs }),
     unused: unusedMs,
+    ...(isPrintable(why, WHY_CHARS_MAX) ? { why } : {}),
   };
 }
 
@@ -127,14 +130,24 @@ function readOffer(value: JsonValue): OfferedRecord | undefined {
 function readHosted(value: JsonValue): HostedRecord | undefined {
   const offer = readOffer(value);
   if (offer === undefined || !isJsonObject(value)) return undefined;
-  const { since, slots, busy, service, unused } = value;
+  const { since, slots, busy, service, unused, why } = value;
   const state = STATES.find((known) => known === value["state"]);
   if (state === undefined || !isCount(since) || !isCount(slots) || slots > SLOTS_MAX) {
     return undefined;
   }
   if (!isAmount(busy, 1) || !isAmount(unused, Number.MAX_SAFE_INTEGER)) return undefined;
   if (service !== undefined && !isAmount(service, Number.MAX_SAFE_INTEGER)) return undefined;
-  return { ...offer, state, sinceUnixS: since, slots, busy, serviceMs: service, unusedMs: unused };
+  return {
+    ...offer,
+    state,
+    sinceUnixS: since,
+    slots,
+    busy,
+    serviceMs: service,
+    unusedMs: unused,
+    // Nothing depends on it: one that cannot be shown is no fault.
+    ...(isPrintable(why, WHY_CHARS_MAX) ? { why } : {}),
+  };
 }
 
 function readDemand(value: JsonValue): ElectionRecord["demand"][number] | undefined {

@@ -29,6 +29,8 @@ export interface HostedRecord extends OfferedRecord {
   readonly busy: number;
   readonly serviceMs: number | undefined;
   readonly unusedMs: number;
+  /** Why the node serves it, for people. */
+  readonly why?: string;
 }
 
 /** The whole of it. */

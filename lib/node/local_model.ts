@@ -52,6 +52,8 @@ export class LocalModel {
   readonly #unsubscribe: () => void;
   #state: SlotState = EMPTY_SLOT;
   #engine: PreparedEngine | undefined;
+  /** Loads and searches that have the lane or wait for it. */
+  readonly #underWay = new Set<AbortController>();
   #bringUp: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
 
   constructor(ports: LocalModelPorts) {
@@ -81,10 +83,9 @@ export class LocalModel {
    * @throws {UserError} when the name means nothing or another model is in the way
    */
   load(name?: string): Promise<string> {
-    return this.#lane.run(async () => {
+    return this.#run(async (abort) => {
       const before = this.#state;
       const isFree = before.kind === "empty" || before.kind === "failed";
-      const abort = new AbortController();
       if (isFree) this.#apply({ kind: "load", id: name ?? UNNAMED });
       const fetching = this.#fetching(abort.signal);
       const engine = once(() => this.#prepareEngine(fetching));
@@ -109,10 +110,8 @@ export class LocalModel {
    * @throws {UserError} when no source has one
    */
   findEngine(): Promise<void> {
-    return this.#lane.run(async () => {
+    return this.#run(async (abort) => {
       if (this.#engine !== undefined) return;
-      const abort = new AbortController();
-      this.#bringUp = { abort, done: Promise.resolve() };
       await this.#prepareEngine(this.#fetching(abort.signal));
     });
   }
@@ -122,8 +121,10 @@ export class LocalModel {
    * Does nothing when there is no model.
    */
   drop(graceMs: number): Promise<void> {
-    // Not in the lane: a load that holds the lane must hear of it now.
-    this.#bringUp?.abort.abort(new UserError("Loading was given up: the model was dropped"));
+    // Not in the lane: a load that holds the lane must hear of it now, and one that waits must not begin.
+    const reason = new UserError("Loading was given up: the model was dropped");
+    for (const abort of this.#underWay) abort.abort(reason);
+    this.#bringUp?.abort.abort(reason);
     return this.#lane.run(async () => {
       await this.#bringUp?.done;
       this.#bringUp = undefined;
@@ -138,6 +139,20 @@ export class LocalModel {
   async close(graceMs: number): Promise<void> {
     await this.drop(graceMs);
     this.#unsubscribe();
+  }
+
+  /** Does work in the lane that a drop gives up. */
+  async #run<T>(work: (abort: AbortController) => Promise<T>): Promise<T> {
+    const abort = new AbortController();
+    this.#underWay.add(abort);
+    try {
+      return await this.#lane.run(() => {
+        abort.signal.throwIfAborted();
+        return work(abort);
+      });
+    } finally {
+      this.#underWay.delete(abort);
+    }
   }
 
   #fetching(signal: AbortSignal): Fetching {

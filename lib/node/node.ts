@@ -23,7 +23,7 @@ import type { MemberEvent } from "~/mesh/membership_ports.ts";
 import type { RequestEvent } from "~/proxy/events.ts";
 import { plainName } from "~/proxy/models.ts";
 import type { RoutingTable, Upstream } from "~/proxy/ports.ts";
-import type { HostElection } from "./election/host_election.ts";
+import type { Decision, HostElection } from "./election/host_election.ts";
 import type { EngineDriver } from "./engine_driver.ts";
 import { type EventHub, requestEvent } from "./events.ts";
 import type { LocalModel } from "./local_model.ts";
@@ -51,6 +51,7 @@ export type NodeElection = Pick<
   | "began"
   | "ended"
   | "standing"
+  | "reasons"
   | "known"
   | "explain"
 >;
@@ -164,6 +165,7 @@ export class MeshNode implements ManagedNode {
       nowMs: clock.wallMs(),
       mesh: this.#mesh.facts(),
       standing: this.#parts.election.standing(),
+      reasons: this.#parts.election.reasons(),
     });
   }
 
@@ -183,16 +185,19 @@ export class MeshNode implements ManagedNode {
     this.onMeshChanged();
   }
 
+  /** This node takes a model on, drops it or stands by. */
+  onDecision({ kind, model, reason }: Decision): void {
+    const { hub, local } = this.#parts;
+    const data = { name: model, state: local.state.kind, phase: null, percent: null };
+    hub.publish({ kind: "model", data: { ...data, decision: kind, reason } });
+    this.#tellStatusLater();
+  }
+
   /** Peers, papers or addresses changed. */
   onMeshChanged(): void {
     this.#parts.election.look();
     this.#tellStatusLater();
     this.#tellNews();
-  }
-
-  /** This node stands by, or serves for another reason than before. */
-  onStandingChanged(): void {
-    this.#tellStatusLater();
   }
 
   lastEventId(): number {

@@ -25,6 +25,8 @@ export interface StatusFacts {
   readonly mesh: MeshFacts;
   /** Why it does what it does. */
   readonly standing: Standing;
+  /** Why models have the hosts that they have, by name. */
+  readonly reasons: ReadonlyMap<string, string>;
 }
 
 /** How much a model was used. */
@@ -93,6 +95,7 @@ function modelOf(name: string, facts: StatusFacts, isOwn: boolean): StatusModel 
   return {
     name,
     status: hosts > 0 ? "warm" : "loading",
+    why: facts.reasons.get(name) ?? null,
     node_count: hosts,
     size_gb: isOwn ? ownGb(slot) : toGb(elsewhere?.sizeBytes ?? 0),
     request_count: usage.requests,

@@ -234,5 +234,5 @@ Deno.test("the reasons of loads and drops are words for people", () => {
     { kind: "view", view: viewOf(disk(1, { asksHere: ["a"] })) },
     0,
   );
-  assert.deepEqual(load, { kind: "load", id: "a", reason: "host of a: asked for there" });
+  assert.deepEqual(load, { kind: "load", id: "a", reason: "asked for there" });
 });

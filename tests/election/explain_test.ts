@@ -52,6 +52,7 @@ Deno.test("a model that nobody has is said to be missing", () => {
     explainModel(viewOf(member(0)), "x").summary,
     'no member can hold "x": nobody has it on disk, and nobody can fetch it',
   );
+  assert.match(explainModel(viewOf(member(0)), "x").advice ?? "", /on the disk of a member/);
   assert.equal(
     explainModel(viewOf(member(0, { mayServe: false })), "x").summary,
     'no member can hold "x": nobody here serves models',

@@ -42,6 +42,16 @@ const message: fc.Arbitrary<ControlMessage> = fc.oneof(
   fc.record({ t: fc.constant("renewed"), certificate: paper }),
   fc.record({ t: fc.constant("certificate"), certificate: paper }),
   fc.record({ t: fc.constant("grant"), grant: paper }),
+  fc.record({
+    t: fc.constant("demand"),
+    asked: fc.array(
+      fc.record({
+        id: fc.constantFrom("tiny", "Qwen3-8B"),
+        requests: fc.integer({ min: 1, max: 64 }),
+      }),
+      { maxLength: 8 },
+    ),
+  }),
   fc.record({ t: fc.constant("cancel"), stream: u32, byOpener: fc.boolean() }),
   fc.record({ t: fc.constant("ping"), n: u32 }),
   fc.record({ t: fc.constant("pong"), n: u32 }),
@@ -155,6 +165,15 @@ Deno.test("one wrong member makes the whole message wrong", () => {
     { t: "certificate" },
     { t: "certificate", certificate: "no paper" },
     { t: "grant", grant: 7 },
+    { t: "demand" },
+    { t: "demand", asked: [null] },
+    { t: "demand", asked: [{ id: "m" }] },
+    { t: "demand", asked: [{ id: "m", requests: 0 }] },
+    { t: "demand", asked: [{ id: "m", requests: 65 }] },
+    { t: "demand", asked: [{ id: "m", requests: 1.5 }] },
+    { t: "demand", asked: [{ id: "line\nend", requests: 1 }] },
+    { t: "demand", asked: [{ id: "m".repeat(257), requests: 1 }] },
+    { t: "demand", asked: Array(9).fill({ id: "m", requests: 1 }) },
   ];
   for (const json of wrong) {
     assert.throws(() => read(json), ProtocolError, JSON.stringify(json)?.slice(0, 80));

@@ -42,7 +42,8 @@ const election: fc.Arbitrary<ElectionRecord> = fc.record({
       busy: fc.constantFrom(0, 0.25, 0.5, 0.75, 1),
       serviceMs: fc.option(amount, { nil: undefined }),
       unusedMs: count,
-    }),
+      why: fc.option(name, { nil: undefined }),
+    }).map(({ why, ...said }) => why === undefined ? said : { ...said, why }),
     { maxLength: 3 },
   ),
   asksHere: fc.array(name, { maxLength: 8 }),
@@ -126,4 +127,18 @@ Deno.test("a record with the election stays within its size, and keeps what is h
     }),
     { numRuns: 30 },
   );
+});
+
+Deno.test("words for people that cannot be shown are left out, and spoil nothing", () => {
+  const hosts = election.filter(({ hosted }) => hosted.length > 0);
+  const wrong = fc.constantFrom("", "two\nlines", "\u202Eevil", "x".repeat(257), 7, null, {});
+  fc.assert(fc.property(hosts, wrong, (written, why) => {
+    const payload = overTheWire(electionPayload(written));
+    const hosted = (payload["hosted"] as JsonObject[]).map((one) => ({ ...one, why }));
+    const read = readElection({ ...payload, hosted });
+    assert.ok(read !== undefined);
+    assert.ok(read.hosted.every((one) => one.why === undefined));
+    const said = { ...written, hosted: written.hosted.map((one) => ({ ...one, why: `${why}` })) };
+    assert.ok(readElection(overTheWire(electionPayload(said))) !== undefined);
+  }));
 });

@@ -24,10 +24,12 @@ Deno.test("CATALOGUE names files that can be asked for", () => {
   }
 });
 
-Deno.test("CATALOGUE pins a digest wherever another source has the bytes", () => {
-  for (const { pinned, wheel } of CATALOGUE) {
+Deno.test("CATALOGUE pins a digest wherever another source has the bytes, and tells every size", () => {
+  for (const { pinned, wheel, aboutBytes } of CATALOGUE) {
     assert.ok(pinned === undefined || isSha256(pinned.sha256));
     assert.ok(wheel === undefined || pinned !== undefined);
+    assert.ok(pinned === undefined || pinned.sizeBytes === aboutBytes);
+    assert.ok(Number.isSafeInteger(aboutBytes) && aboutBytes > 0);
   }
   assert.equal(CATALOGUE[0], STARTER);
   assert.match(STARTER.huggingFace.revision, /^[0-9a-f]{40}$/);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { VirtualTime } from "#support/virtual_time.ts";
 import { type DiskModel, DiskModels } from "~/node/disk_models.ts";
 
 function onDisk(id: string): DiskModel {
@@ -47,4 +48,32 @@ Deno.test("disk models: another file of the same name is a change", async () => 
   sizeBytes = 2;
   await models.refresh();
   assert.deepEqual([models.models, told], [[{ id: "a", sizeBytes: 2 }], 2]);
+});
+
+Deno.test("disk models: what is put on the disk later is found within a minute", async () => {
+  const time = new VirtualTime();
+  const found: string[] = [];
+  const changed = Promise.withResolvers<void>();
+  const models = new DiskModels(() => Promise.resolve(found.map(onDisk)), changed.resolve);
+  models.watch(time);
+  await models.refresh();
+  found.push("new");
+  await Promise.resolve();
+  time.advance(60_000);
+  await changed.promise;
+  assert.deepEqual(models.names, ["new"]);
+  models.close();
+  assert.equal(time.pendingCount, 0);
+});
+
+Deno.test("disk models: a watch that is closed during a look begins no other", async () => {
+  const time = new VirtualTime();
+  const look = Promise.withResolvers<readonly DiskModel[]>();
+  const models = new DiskModels(() => look.promise, () => {});
+  models.watch(time);
+  models.close();
+  look.resolve([]);
+  await models.refresh();
+  await Promise.resolve();
+  assert.equal(time.pendingCount, 0);
 });

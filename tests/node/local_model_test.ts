@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { UserError } from "~/base/errors.ts";
 import type { TransferProgress } from "~/base/progress.ts";
 import type { EngineLaunch, EngineSnapshot } from "~/node/engine_driver.ts";
 import { Inflight } from "~/node/inflight.ts";
@@ -32,7 +33,9 @@ class Stage {
   readonly time = new VirtualTime();
   readonly inflight = new Inflight(this.time);
   readonly deeds: string[] = [];
-  readonly engine = Promise.withResolvers<PreparedEngine>();
+  /** How often an engine was looked for. */
+  searches = 0;
+  engine = Promise.withResolvers<PreparedEngine>();
   readonly file = Promise.withResolvers<PreparedModel>();
   readonly reported: TransferProgress[] = [];
   fetching: Fetching | undefined;
@@ -44,7 +47,14 @@ class Stage {
     inflight: this.inflight,
     report: (progress) => this.reported.push(progress),
     onSourceFailure: () => {},
-    engines: { prepare: () => this.engine.promise },
+    engines: {
+      prepare: (fetching) => {
+        this.searches += 1;
+        this.fetching = fetching;
+        fetching.signal.addEventListener("abort", () => this.engine.reject(fetching.signal.reason));
+        return this.engine.promise;
+      },
+    },
     models: { choose: (name) => Promise.resolve(this.#choose(name ?? "tiny")) },
     planner: { plan: () => this.planned(), memory: () => Promise.reject(new Error("not asked")) },
     driver: {
@@ -203,4 +213,53 @@ Deno.test("LocalModel.close() stops following the engine", async () => {
   const stage = new Stage();
   await stage.local.close(0);
   assert.deepEqual(stage.deeds, ["stopped", "unsubscribed"]);
+});
+
+Deno.test("LocalModel.findEngine() finds the engine once, and neither loads nor starts anything", async () => {
+  const stage = new Stage();
+  const finding = [stage.local.findEngine(), stage.local.findEngine()];
+  assert.equal(stage.local.engine, undefined);
+  stage.engine.resolve({} as PreparedEngine);
+  await Promise.all(finding);
+  await stage.local.findEngine();
+  assert.equal(stage.searches, 1);
+  assert.notEqual(stage.local.engine, undefined);
+  assert.equal(stage.local.state.kind, "empty");
+  assert.deepEqual(stage.deeds, []);
+});
+
+Deno.test("LocalModel.findEngine() passes on why there is none, and looks again when it is asked again", async () => {
+  const stage = new Stage();
+  const finding = stage.local.findEngine();
+  stage.engine.reject(new UserError("no llama.cpp anywhere"));
+  await assert.rejects(finding, /no llama\.cpp anywhere/);
+  assert.equal(stage.local.engine, undefined);
+  stage.engine = Promise.withResolvers<PreparedEngine>();
+  stage.engine.resolve({} as PreparedEngine);
+  await stage.local.findEngine();
+  assert.equal(stage.searches, 2);
+});
+
+Deno.test("LocalModel.findEngine() is given up when the node ends", async () => {
+  const stage = new Stage();
+  const finding = stage.local.findEngine();
+  // The lane has given it its turn.
+  await Promise.resolve();
+  const closed = stage.local.close(0);
+  await assert.rejects(finding, /given up/);
+  await closed;
+  assert.equal(stage.local.engine, undefined);
+});
+
+Deno.test("regression: LocalModel.drop() gives up what still waits for its turn, too", async () => {
+  const stage = new Stage();
+  const finding = stage.local.findEngine();
+  const loading = stage.local.load();
+  const dropped = stage.local.drop(0);
+  await assert.rejects(finding, /given up/);
+  await assert.rejects(loading, /given up/);
+  await dropped;
+  assert.equal(stage.local.state.kind, "empty");
+  stage.engine = Promise.withResolvers<PreparedEngine>();
+  assert.equal(await stage.local.load(), "tiny", "what comes after the drop is loaded");
 });

@@ -45,6 +45,7 @@ class Stage {
     began: () => void this.deeds.push("began"),
     ended: (serviceMs) => void this.deeds.push(`ended after ${serviceMs}`),
     standing: () => ({ isStandby: false, reason: "host of tiny: asked for here" }),
+    reasons: () => new Map([["tiny", "node-a: asked for there"]]),
     known: (name) => ({ id: name, isComing: true }),
     explain: (id) => ({
       id,
@@ -233,18 +234,6 @@ Deno.test("MeshNode counts as its own use only what its own engine does", () => 
   assert.deepEqual(stage.deeds, ["began", "ended after 7"]);
 });
 
-Deno.test("a node that stands by, or serves for another reason, tells its status, once for many changes", () => {
-  const stage = new Stage();
-  stage.node.onStandingChanged();
-  stage.node.onStandingChanged();
-  assert.deepEqual(stage.events, []);
-  stage.time.advance(1_000);
-  assert.deepEqual(stage.events.map(({ kind }) => kind), ["status"]);
-  stage.node.onStandingChanged();
-  stage.time.advance(1_000);
-  assert.equal(stage.events.length, 2);
-});
-
 Deno.test("MeshNode explains a model in the words of the election", () => {
   const { node } = new Stage();
   assert.equal(node.status().reason, "host of tiny: asked for here");
@@ -256,4 +245,20 @@ Deno.test("MeshNode explains a model in the words of the election", () => {
     members: [{ id: "node-a", is_host: true, words: "asked for there" }],
     advice: null,
   });
+});
+
+Deno.test("MeshNode tells followers what it decides about models and why, and its status once for many changes", () => {
+  const stage = new Stage();
+  stage.node.onDecision({ kind: "takes_on", model: "tiny", reason: "its host is full" });
+  stage.node.onDecision({ kind: "stands_by", model: null, reason: "all have a host" });
+  const place = { state: "empty", phase: null, percent: null };
+  assert.deepEqual(stage.events.map(({ kind, data }) => [kind, data]), [
+    ["model", { name: "tiny", ...place, decision: "takes_on", reason: "its host is full" }],
+    ["model", { name: null, ...place, decision: "stands_by", reason: "all have a host" }],
+  ]);
+  stage.time.advance(1_000);
+  assert.deepEqual(stage.events.slice(2).map(({ kind }) => kind), ["status"]);
+  stage.node.onDecision({ kind: "drops", model: "tiny", reason: "dropped by hand" });
+  stage.time.advance(1_000);
+  assert.deepEqual(stage.events.slice(3).map(({ kind }) => kind), ["model", "status"]);
 });

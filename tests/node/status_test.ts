@@ -31,6 +31,7 @@ function factsOf(slot: SlotState, changes: Partial<StatusFacts> = {}): StatusFac
     nowMs: 1_000_000,
     mesh: NO_MESH_FACTS,
     standing: { isStandby: false, reason: null },
+    reasons: new Map([["tiny", "node-a: asked for there"]]),
     ...changes,
   };
 }
@@ -87,6 +88,7 @@ Deno.test("buildStatus() of a serving node tells model, use and engine", () => {
   assert.deepEqual(status.mesh_models, [{
     name: "tiny",
     status: "warm",
+    why: "node-a: asked for there",
     node_count: 1,
     size_gb: 0.5,
     request_count: 3,
@@ -159,6 +161,7 @@ Deno.test("buildStatus() counts a model of several nodes once, this node's own f
     ["big", { hosts: 1, loading: 1, sizeBytes: 8 * GIB }],
   ]);
   const { mesh_models } = buildStatus(factsOf(READY, { mesh: { ...NO_MESH_FACTS, elsewhere } }));
+  assert.deepEqual(mesh_models.map(({ why }) => why), ["node-a: asked for there", null, null]);
   assert.deepEqual(
     mesh_models.map(({ name, status, node_count, size_gb }) => [name, status, node_count, size_gb]),
     [["tiny", "warm", 3, 0.5], ["big", "warm", 1, 8], ["other", "loading", 0, 0]],

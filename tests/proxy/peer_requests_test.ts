@@ -291,3 +291,15 @@ Deno.test("two nodes that each believe the other serves a model do not pass it r
   assert.equal(response.status, 502);
   assert.match((await errorOf(response)).message, /Cannot find model|No model is served/);
 });
+
+Deno.test("a request counts as demand where it came in, and nowhere else", async () => {
+  const far = new FarNode();
+  const near = nearDoorTo(far.upstream());
+  void far.door.engine.script({ whole: jsonBytes({}) });
+  const response = await near.post(CHAT, { model: "TINY.gguf" });
+  assert.equal(response.status, 200);
+  await response.body?.cancel();
+  await Promise.all(far.served);
+  assert.deepEqual(near.demanded, ["tiny"]);
+  assert.deepEqual(far.door.demanded, []);
+});

@@ -47,6 +47,7 @@ const SNAPSHOT: StatusSnapshot = {
   mesh_models: [{
     name: "SmolLM2-135M-Instruct",
     status: "warm",
+    why: "1f9ae0c2: asked for there",
     node_count: 1,
     size_gb: 0.09,
     request_count: 42,

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { Clock } from "~/base/clock.ts";
 import type { PeerAddress } from "~/mesh/address.ts";
+import type { AskedModel } from "~/mesh/control.ts";
 import type { NodeId } from "~/mesh/ids.ts";
 import type { Link, PeerStream } from "~/mesh/link_ports.ts";
 import type { MemberEvent } from "~/mesh/membership_ports.ts";
@@ -218,6 +219,8 @@ export class RunningNode {
   readonly joins: string[] = [];
   /** "event name", oldest first. */
   readonly events: (readonly [MemberEvent, NodeId])[] = [];
+  /** What its clients said that was asked for at them. */
+  readonly demand: (readonly [NodeId, readonly AskedModel[]])[] = [];
   clashes = 0;
   changes = 0;
   /** What it serves. */
@@ -260,6 +263,7 @@ export class RunningNode {
         invite: (token) => this.invites.push(token),
         joined: (meshId, peers) => this.joins.push(`${meshId} ${peers}`),
         member: (event, node) => this.events.push([event, node]),
+        demand: (client, asked) => this.demand.push([client, asked]),
         stream: options.stream ?? ((_, stream) => stream.cancel()),
         changed: () => void (this.changes += 1),
         clash: () => void (this.clashes += 1),

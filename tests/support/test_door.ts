@@ -56,6 +56,8 @@ export class TestDoor {
   readonly localTable = new TestTable();
   readonly engine = new MemoryUpstream();
   readonly events: RequestEvent[] = [];
+  /** Models that callers of this door asked for. */
+  readonly demanded: string[] = [];
   readonly app: ReturnType<typeof createOpenAiApp>;
 
   constructor(options: TestDoorOptions = {}) {
@@ -96,6 +98,7 @@ function appOptions(door: TestDoor, options: TestDoorOptions): OpenAiAppOptions 
     clock: door.time,
     timers: door.time,
     rng: { next: () => 0 },
+    demanded: (id) => door.demanded.push(id),
     ...(options.continuesAnswers === undefined
       ? {}
       : { continuesAnswers: options.continuesAnswers }),

@@ -128,6 +128,7 @@ function showFacts() {
   const { engine } = status;
   const facts = [
     ["Model", status.model_name ?? "none"],
+    ...(status.reason ? [["Why", status.reason]] : []),
     ["Model size", gigabytes(status.model_size_gb)],
     ["Running requests", status.inflight_requests],
     ["Waiting requests", status.queued_requests],

@@ -1,19 +1,14 @@
 /** Commands about models: `models`, `download`, `plan`. */
 import type { ModelExplanation } from "~/api/ports.ts";
 import { UserError } from "~/base/errors.ts";
-import { statIfAny } from "~/base/io/files.ts";
-import { formatBytes, GIB } from "~/base/units.ts";
-import { readGgufFacts } from "~/engine/io/gguf_file.ts";
-import { planMemory } from "~/engine/memory_plan.ts";
+import { formatBytes } from "~/base/units.ts";
 import { shortId } from "~/mesh/ids.ts";
 import { CATALOGUE } from "~/models/catalogue.ts";
-import { modelDestination } from "~/models/io/fetch_model.ts";
-import { LocalPlanner } from "~/node/io/launch_planner.ts";
 import type { LocalModelSource } from "~/node/io/model_source.ts";
-import { localModels, planRequestOf } from "../compose.ts";
+import { localModels } from "../compose.ts";
 import type { CommandContext } from "../context.ts";
 import { jsonText } from "../json_text.ts";
-import { prepareEngine } from "./engine.ts";
+import { type LocalPlan, planLocally, planWords } from "../local_plan.ts";
 import { clientOf, consoleOfRunning } from "./running.ts";
 
 /** Lists the models on disk, what is served, and what can be fetched by name. */
@@ -69,45 +64,39 @@ export async function download(context: CommandContext, name: string): Promise<n
 }
 
 /**
- * Tells which member serves a model and why, where a node runs; else whether and how it would run here. Starts nothing
- * and fetches nothing.
+ * Tells which member serves a model and why, where a node runs, and whether and how it would run on this machine.
+ * Starts nothing and fetches nothing.
  */
 export async function plan(context: CommandContext, name: string): Promise<number> {
   const console = await consoleOfRunning(context);
-  if (console === undefined) return await planHere(context, name);
+  const asked = { name, source: sourceOf(context) };
+  if (console === undefined) {
+    const here = await planLocally(context, asked);
+    context.print(context.isJson ? jsonText(here) : planWords(here));
+    return here.ok ? 0 : 1;
+  }
   const told = await clientOf(context, console).explainModel(name);
-  context.print(context.isJson ? jsonText(told) : formatExplanation(told));
+  // What this machine cannot plan is no fault: the model may well be on others only.
+  const here = await planLocally(context, asked).catch((error) => {
+    if (error instanceof UserError) return null;
+    throw error;
+  });
+  context.print(
+    context.isJson ? jsonText({ ...told, here }) : formatExplanation(told, here),
+  );
   return told.members.some(({ is_host: isHost }) => isHost) ? 0 : 1;
 }
 
-/** An explanation for people: the sentence, one line for each member, and advice. */
-function formatExplanation({ summary, members, advice }: ModelExplanation): string {
+/** An explanation for people: the sentence, one line for each member, advice, and the plan for this machine. */
+function formatExplanation(
+  { summary, members, advice }: ModelExplanation,
+  here: LocalPlan | null,
+): string {
   const lines = members.map(({ id, is_host: isHost, words }) =>
     `  ${shortId(id)}  ${isHost ? "host" : "    "}  ${words}`
   );
-  return [summary, ...lines, ...(advice === null ? [] : [advice])].join("\n");
-}
-
-async function planHere(context: CommandContext, name: string): Promise<number> {
-  const source = sourceOf(context);
-  const model = await source.resolve(name);
-  const path = model.kind === "path" ? model.path : modelDestination(model, context.modelsDir);
-  if (await statIfAny(path) === undefined) {
-    throw new UserError(
-      `Cannot plan "${name}": its file is not here yet. Run: mesh-llm download ${name}`,
-    );
-  }
-  const engine = await prepareEngine(context);
-  // As `serve` would plan with the same configuration file.
-  const { device, maxVramGb, ...asked } = context.config;
-  const maxMemoryBytes = maxVramGb === undefined ? {} : { maxMemoryBytes: maxVramGb * GIB };
-  const requested = planRequestOf({ ...asked, ...maxMemoryBytes });
-  const planner = new LocalPlanner({ requested, ...(device === undefined ? {} : { device }) });
-  const memory = await planner.memory(engine);
-  const result = planMemory({ facts: await readGgufFacts(path), memory, requested });
-  if (context.isJson) context.print(jsonText(result));
-  else context.print(result.ok ? result.explanation : result.message);
-  return result.ok ? 0 : 1;
+  const local = here === null ? [] : [`This machine, with what is free now: ${planWords(here)}`];
+  return [summary, ...lines, ...(advice === null ? [] : [advice]), ...local].join("\n");
 }
 
 function sourceOf(context: CommandContext): LocalModelSource {

@@ -105,6 +105,7 @@ export function formatStatus(status: StatusSnapshot): string {
       progress === null ? status.node_status : `${status.node_status}: ${progress.phase}${percent}`,
     ],
     ["Model", status.model_name ?? "none"],
+    ...(status.reason === null ? [] : [["Why", status.reason]]),
     ["API", `http://localhost:${status.api_port}/v1`],
     ["Requests", `${status.inflight_requests} open, ${status.queued_requests} of them waiting`],
     ["Memory", `${status.my_vram_gb} GiB offered, model ${status.model_size_gb} GiB`],
@@ -115,7 +116,17 @@ export function formatStatus(status: StatusSnapshot): string {
     ...(status.error === null ? [] : [["Error", status.error]]),
   ];
   const facts = lines.map(([name, value]) => `${`${name}:`.padEnd(10)}${value}`);
-  return [...facts, ...peerLines(status.peers)].join("\n");
+  // Alone there is one model, and why it is served stands above.
+  const models = status.peers.length === 0 ? [] : modelLines(status.mesh_models);
+  return [...facts, ...peerLines(status.peers), ...models].join("\n");
+}
+
+/** A line for each model of the mesh; none where there is nothing to say of any. */
+function modelLines(models: StatusSnapshot["mesh_models"]): readonly string[] {
+  const told = models.filter(({ why }) => why !== null);
+  return told.length === 0
+    ? []
+    : ["Models of the mesh:", ...told.map(({ name, why }) => `  ${name}: ${why}`)];
 }
 
 function engineLine(engine: StatusSnapshot["engine"]): string {

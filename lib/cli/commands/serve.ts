@@ -169,7 +169,8 @@ async function firstWork(
     return await election.measure();
   }
   await firstLoad(local, model, (id) => {
-    if (model !== undefined) election.askedHere(id, model);
+    if (model === undefined) election.choseHere(id);
+    else election.askedHere(id, model);
   });
 }
 
@@ -216,6 +217,7 @@ function announceReady({ node }: ComposedNode, announce: Run["announce"]): void 
 async function end(
   { composed, doors, stop }: Pick<Run, "composed" | "doors" | "stop">,
 ): Promise<void> {
+  composed.disk.close();
   composed.election.leave();
   const closing = composed.local.close(DRAIN_MS);
   await composed.mesh.speak();

@@ -7,11 +7,14 @@ import { getLogger } from "@logtape/logtape";
 import type { CancelTimer, Clock, Timers } from "~/base/clock.ts";
 import { assertNever, messageOf, UserError } from "~/base/errors.ts";
 import type { Rng } from "~/base/rng.ts";
+import { PER_MINUTE_OF_ONE } from "~/election/demand.ts";
 import { Election, type ElectionEffect, type ElectionInput } from "~/election/election.ts";
-import { explainModel, type Explanation } from "~/election/explain.ts";
+import { explainModel, type Explanation, hostWords } from "~/election/explain.ts";
 import { planMesh } from "~/election/plan.ts";
 import type { ElectionMember, MeshView } from "~/election/ports.ts";
+import { whyHosted } from "~/election/why.ts";
 import type { Memory } from "~/engine/memory_plan.ts";
+import type { AskedModel } from "~/mesh/control.ts";
 import type { ElectionRecord } from "~/mesh/election_record.ts";
 import type { NodeId } from "~/mesh/ids.ts";
 import type { MemberView } from "~/mesh/membership_ports.ts";
@@ -19,6 +22,7 @@ import { plainName } from "~/proxy/models.ts";
 import type { LocalModel } from "../local_model.ts";
 import { idOf, type SlotState } from "../model_slot.ts";
 import type { PreparedEngine } from "../ports.ts";
+import { ClientDemand } from "./client_demand.ts";
 import { electionMemberOf } from "./other_member.ts";
 import { modelNameOf, OwnStanding, type OwnStandingOptions } from "./own_standing.ts";
 
@@ -42,16 +46,28 @@ export interface HostElectionPorts extends Omit<OwnStandingOptions, "mayServe"> 
   readonly others: () => readonly MemberView[];
   /** This node's papers let it serve, and it was not started to serve nothing. */
   readonly mayServe: () => boolean;
-  /** What this node says is heard by others, or it is alone: not a client. */
+  /** Others read what this node says in its record, or it is alone: not a client. */
+  readonly hasRecord: () => boolean;
+  /** For a client: whether a member hears what is asked for here. */
   readonly isHeard: () => boolean;
+  /** For a client: tells a member that a caller asked for a model. */
+  readonly askMembers: (id: string) => void;
   /** Looks at this machine's memory. */
   readonly measure: (engine: PreparedEngine) => Promise<Memory>;
   /** The own record has something else to say. */
   readonly changed: () => void;
-  /** {@link HostElection.standing} says something else, though the model here is in the same state. */
-  readonly standingChanged: () => void;
   /** Says it now; resolves when it was handed on. */
   readonly speak: () => Promise<void>;
+  /** For whoever follows what this node does and why ({@link HostElection.standing}); must not throw. */
+  readonly decided: (decision: Decision) => void;
+}
+
+/** What this node begins to do about models, and why. */
+export interface Decision {
+  readonly kind: "takes_on" | "drops" | "stands_by";
+  /** Null when it has nothing to serve. */
+  readonly model: string | null;
+  readonly reason: string;
 }
 
 /** Why this node does what it does. */
@@ -74,12 +90,14 @@ export class HostElection {
   readonly #ports: HostElectionPorts;
   readonly #machine: Election;
   readonly #own: OwnStanding;
+  readonly #clients = new ClientDemand();
   readonly #unsubscribe: () => void;
   #gather: CancelTimer | undefined;
   #wake: CancelTimer | undefined;
   #look: CancelTimer | undefined;
-  #reason: { readonly id: string; readonly text: string } | undefined;
   #standby: string | undefined;
+  /** What followed from others' records at the last look, as text. */
+  #follows = "";
   #isOver = false;
 
   constructor(ports: HostElectionPorts) {
@@ -103,8 +121,18 @@ export class HostElection {
     if (this.#isOver) return;
     this.#gather ??= this.#ports.timers.after(GATHER_MS, () => {
       this.#gather = undefined;
-      this.#feed({ kind: "view", view: this.#view() });
+      const own = this.#member();
+      this.#feed({ kind: "view", view: { members: [own, ...this.#others()] } });
+      this.#tellWhatFollows(own);
     });
+  }
+
+  /** What others say may change what this node says: what it could fetch for them, the names of what it wants. */
+  #tellWhatFollows({ fetchable, wants }: ElectionMember): void {
+    const follows = JSON.stringify([fetchable.map(({ id }) => id), wants]);
+    if (follows === this.#follows) return;
+    this.#follows = follows;
+    this.#ports.changed();
   }
 
   /** Looks at the memory of this machine now; resolves when it was looked at. Never rejects. */
@@ -125,20 +153,46 @@ export class HostElection {
   /** A person, or a flag, asked for a model here, and it is being loaded. */
   askedHere(id: string, name: string): void {
     this.#own.ask(id, name);
-    this.#reason = { id, text: `host of ${id}: asked for here` };
+    this.#takesOn(id, hostWords({ kind: "asked_here" }));
     this.#tell({ kind: "asked_by_hand", id });
-    this.#ports.standingChanged();
+  }
+
+  /** Nobody asked for anything here, and the best that fits is being loaded. */
+  choseHere(id: string): void {
+    this.#takesOn(id, "the best of its models that fits, asked for by nobody");
+    this.#tell();
   }
 
   /** A person dropped a model here. */
   droppedHere(id: string): void {
     this.#own.unask(id);
+    this.#ports.decided({ kind: "drops", model: id, reason: "dropped by hand" });
     this.#tell({ kind: "dropped_by_hand", id });
   }
 
   /** A caller of this node asked for a model that is known in the mesh. */
   demanded(id: string): void {
-    if (this.#own.count(id)) this.#tell();
+    const { hasRecord, askMembers, local } = this.#ports;
+    if (this.#isOver) return;
+    if (hasRecord()) {
+      if (this.#own.count(id)) this.#tell();
+      return;
+    }
+    // What a client has of its own is for itself: nobody else need have it.
+    if (idOf(local.state) !== id) askMembers(id);
+  }
+
+  /** Callers of a client asked for models: what counts of it counts as asked for here. */
+  clientAsked(client: NodeId, asked: readonly AskedModel[]): void {
+    if (this.#isOver) return;
+    const nowMs = this.#ports.clock.nowMs();
+    // Not what is only in the catalogue: clients must not make others fetch.
+    const known = (): ReadonlySet<string> => new Set(namesOf(this.#view()));
+    let isNews = false;
+    for (const { id, requests } of this.#clients.admit(client, asked, { known, nowMs })) {
+      if (this.#own.count(id, requests)) isNews = true;
+    }
+    if (isNews) this.#tell();
   }
 
   /** This node's own engine got a request. */
@@ -164,18 +218,27 @@ export class HostElection {
     if (id === undefined) {
       return { isStandby: this.#standby !== undefined, reason: this.#standby ?? null };
     }
-    return { isStandby: false, reason: this.#reason?.id === id ? this.#reason.text : null };
+    const words = this.#own.hasAsked(id) ? "asked for here" : this.#own.whyOf(id);
+    return { isStandby: false, reason: words === undefined ? null : `host of ${id}: ${words}` };
+  }
+
+  /** Why models have the hosts that they have, by name. */
+  reasons(): ReadonlyMap<string, string> {
+    const { members } = this.#view();
+    const needs = new Map(this.#machine.plan.models.map(({ id, need }) => [id, need]));
+    const ids = new Set(members.flatMap(({ hosted }) => hosted.map(({ id }) => id)));
+    const found = new Map<string, string>();
+    for (const id of ids) {
+      const why = whyHosted(id, members, needs.get(id));
+      if (why !== undefined) found.set(id, why);
+    }
+    return found;
   }
 
   /** The model that a name means, when anybody in the mesh has, can fetch or wants it. */
   known(name: string): KnownModel | undefined {
     const view = this.#view();
-    const ids = view.members.flatMap((member) => [
-      ...[...member.hosted, ...member.onDisk, ...member.fetchable].map(({ id }) => id),
-      ...member.asksHere,
-      ...member.wants,
-    ]);
-    const all = [...ids, ...this.#ports.catalogue.map(({ id }) => id)];
+    const all = [...namesOf(view), ...this.#ports.catalogue.map(({ id }) => id)];
     const id = all.find((one) => one === name) ??
       all.find((one) => plainName(one) === plainName(name));
     return id === undefined ? undefined : { id, isComing: this.#isComing(id, view) };
@@ -191,7 +254,8 @@ export class HostElection {
 
   /** Whether somebody takes a model on once it is asked for here. */
   #isComing(id: string, { members }: MeshView): boolean {
-    if (!this.#ports.isHeard()) return false;
+    const { hasRecord, isHeard } = this.#ports;
+    if (!hasRecord() && !isHeard()) return false;
     const asked = members.map((member) =>
       member.node === this.#ports.nodeId ? this.#member(id) : member
     );
@@ -199,13 +263,18 @@ export class HostElection {
     return found !== undefined && found.hosts.length > 0;
   }
 
-  /** This node, as it would be with one more wish. */
+  /** This node, as it would be with one more request for a model. */
   #member(wish?: string): ElectionMember {
     const record = this.record();
     const catalogue = this.#ports.catalogue.find(({ id }) => id === wish);
     const own = { ...record, node: this.#ports.nodeId, isLeaving: this.#isOver };
     if (wish === undefined) return own;
-    const wished = { ...own, wants: [wish, ...own.wants] };
+    const asked = own.demand.find(({ id }) => id === wish)?.perMinute ?? 0;
+    const demand = [
+      { id: wish, perMinute: asked + PER_MINUTE_OF_ONE },
+      ...own.demand.filter(({ id }) => id !== wish),
+    ];
+    const wished = { ...own, demand };
     // What a wish makes fetchable is told with the demand that it becomes.
     if (catalogue === undefined || record.fetchable.some(({ id }) => id === wish)) return wished;
     return { ...wished, fetchable: [...own.fetchable, this.#own.fetchable(catalogue)] };
@@ -247,13 +316,14 @@ export class HostElection {
   #feed(input: ElectionInput): void {
     if (this.#isOver) return;
     const { clock, timers } = this.#ports;
-    for (const effect of this.#machine.handle(input, clock.nowMs())) this.#obey(effect);
-    this.#wake?.();
+    // One moment for both: what becomes due between two looks at the clock would never be woken for.
     const nowMs = clock.nowMs();
+    for (const effect of this.#machine.handle(input, nowMs)) this.#obey(effect);
+    this.#wake?.();
     const wakeAtMs = this.#machine.wakeAtMs(nowMs);
     this.#wake = wakeAtMs === undefined
       ? undefined
-      : timers.after(Math.max(0, wakeAtMs - nowMs), () => this.#feed({ kind: "tick" }));
+      : timers.after(Math.max(0, wakeAtMs - clock.nowMs()), () => this.#feed({ kind: "tick" }));
   }
 
   #obey(effect: ElectionEffect): void {
@@ -268,15 +338,14 @@ export class HostElection {
       case "stand_by":
         log.info("Standby: {reason}", { reason: effect.reason });
         this.#standby = effect.reason;
-        return this.#ports.standingChanged();
+        return this.#ports.decided({ kind: "stands_by", model: null, reason: effect.reason });
       default:
         assertNever(effect);
     }
   }
 
   async #load(id: string, reason: string): Promise<void> {
-    log.info("{reason}", { reason });
-    this.#reason = { id, text: reason };
+    this.#takesOn(id, reason);
     try {
       await this.#ports.local.load(this.#own.nameOf(id));
     } catch (error) {
@@ -287,12 +356,29 @@ export class HostElection {
     }
   }
 
+  #takesOn(id: string, words: string): void {
+    this.#own.explain(id, words);
+    const reason = this.#own.hasAsked(id) ? "asked for here" : words;
+    log.info("Host of {id}: {reason}", { id, reason });
+    this.#ports.decided({ kind: "takes_on", model: id, reason });
+  }
+
   /** The others hear first that it goes. */
   async #drop(id: string, reason: string): Promise<void> {
     if (idOf(this.#ports.local.state) !== id) return;
     log.info("Drops {id}: {reason}", { id, reason });
+    this.#ports.decided({ kind: "drops", model: id, reason });
     const dropping = this.#ports.local.drop(DRAIN_MS);
     await this.#ports.speak();
     await dropping;
   }
+}
+
+/** Every name of a model that members have, can fetch, or were asked for by flag. */
+function namesOf({ members }: MeshView): readonly string[] {
+  return members.flatMap((member) => [
+    ...[...member.hosted, ...member.onDisk, ...member.fetchable].map(({ id }) => id),
+    ...member.asksHere,
+    ...member.wants,
+  ]);
 }

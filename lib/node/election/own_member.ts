@@ -34,6 +34,8 @@ export interface OwnElectionFacts {
   /** When the slot's model began to load, by the wall clock. */
   readonly sinceUnixS: number;
   readonly usage: ReturnType<Usage["told"]> | undefined;
+  /** Why the slot's model is served here, for people. */
+  readonly why: string | undefined;
   readonly asksHere: readonly string[];
   readonly wants: readonly string[];
   readonly demand: readonly DemandReport[];
@@ -97,7 +99,7 @@ function stateOf(slot: SlotState): HostedState | undefined {
 }
 
 function hostedOf(
-  { slot, onDisk, catalogue, devices, sinceUnixS, usage }: OwnElectionFacts,
+  { slot, onDisk, catalogue, devices, sinceUnixS, usage, why }: OwnElectionFacts,
 ): readonly HostedModel[] {
   const state = stateOf(slot);
   if (state === undefined || slot.kind === "empty") return [];
@@ -117,5 +119,6 @@ function hostedOf(
     busy: usage?.busy ?? 0,
     serviceMs: usage?.serviceMs,
     unusedMs: usage?.unusedMs ?? 0,
+    ...(why === undefined ? {} : { why }),
   }];
 }

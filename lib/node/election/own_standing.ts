@@ -44,6 +44,8 @@ export class OwnStanding {
   #running = 0;
   #begun: { readonly id: string; readonly sinceUnixS: number } | undefined;
   avoids: readonly AvoidedModel[] = [];
+  /** Why a model was taken on here, in words that others read too. */
+  #why: { readonly id: string; readonly words: string } | undefined;
 
   constructor(options: OwnStandingOptions) {
     this.#options = options;
@@ -63,6 +65,16 @@ export class OwnStanding {
     this.#asked.delete(id);
   }
 
+  /** A model is taken on: says why. */
+  explain(id: string, words: string): void {
+    this.#why = { id, words };
+  }
+
+  /** Why a model is served here; undefined where nobody said. */
+  whyOf(id: string): string | undefined {
+    return this.#why?.id === id ? this.#why.words : undefined;
+  }
+
   hasAsked(id: string): boolean {
     return this.#asked.has(id);
   }
@@ -72,9 +84,9 @@ export class OwnStanding {
     return this.#asked.get(id) ?? id;
   }
 
-  /** A caller of this node asked for a model; returns whether the mesh should hear of it. */
-  count(id: string): boolean {
-    return this.#demand.count(id, this.#options.clock.nowMs());
+  /** Callers of this node, or of its clients, asked for a model; returns whether the mesh should hear of it. */
+  count(id: string, requests = 1): boolean {
+    return this.#demand.count(id, this.#options.clock.nowMs(), requests);
   }
 
   /** The memory of now; returns whether there is something else to tell. */
@@ -137,6 +149,7 @@ export class OwnStanding {
       slot,
       sinceUnixS: this.#begun?.sinceUnixS ?? 0,
       usage: this.#usage?.meter.told(clock.nowMs()),
+      why: this.whyOf(idOf(slot) ?? ""),
       asksHere: [...this.#asked.keys()],
       wants,
       demand,

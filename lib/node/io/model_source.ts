@@ -72,7 +72,8 @@ export class LocalModelSource implements ModelSource {
     const known = this.#headers.get(path);
     if (known?.sizeBytes === sizeBytes) return known.header;
     const header = await readHeader(path, signal);
-    this.#headers.set(path, { sizeBytes, header });
+    // A damaged one may be a file that is being written, at its full size already.
+    if (header !== "damaged") this.#headers.set(path, { sizeBytes, header });
     return header;
   }
 

@@ -6,6 +6,7 @@ import type { Clock, Timers } from "~/base/clock.ts";
 import type { Rng, SecretSource } from "~/base/rng.ts";
 import type { PeerAddress } from "~/mesh/address.ts";
 import type { MeshAuthority } from "~/mesh/authority.ts";
+import type { AskedModel } from "~/mesh/control.ts";
 import type { BootstrapPeer, Invite, Right, Role, Signed } from "~/mesh/credentials.ts";
 import { type LinkContext, RefusedError } from "~/mesh/handshake.ts";
 import type { NodeId } from "~/mesh/ids.ts";
@@ -26,6 +27,7 @@ import { PROTOCOL_VERSION } from "~/mesh/wire.ts";
 import { type AddressFacts, dialableOf, ownAddresses } from "./addresses.ts";
 import { bootstrapPeers, INVITE_PEERS_MAX } from "./bootstrap_peers.ts";
 import { raceWays } from "./dial_race.ts";
+import { ClientVoice } from "./client_voice.ts";
 import { InterfaceWatch } from "./interface_watch.ts";
 import { joinFailure } from "./join_failure.ts";
 import type { LinkMaker } from "./link_table.ts";
@@ -56,6 +58,8 @@ export type LocalFacts = Pick<OwnFacts, "engine" | "offeredBytes" | "models" | "
 export interface LifeEvents {
   member(event: MemberEvent, node: NodeId): void;
   stream(link: Link, stream: PeerStream): void;
+  /** Callers of a client asked for models. */
+  demand(client: NodeId, asked: readonly AskedModel[]): void;
   /** A node was revoked: it is not to be looked for any more. */
   revoked(node: NodeId): void;
   /** Papers, peers or the own place changed: to be kept and shown. */
@@ -94,6 +98,8 @@ export class MeshLife {
   readonly voice: OwnVoice;
   readonly flows: PaperFlows;
   readonly ways: MemberWays;
+  /** What it says as a client, which has no record. */
+  readonly clientVoice: ClientVoice;
   readonly #parts: MeshLifeParts;
   /** The invite of each peer that is dialled to join. */
   readonly #joining = new Map<NodeId, string>();
@@ -120,6 +126,11 @@ export class MeshLife {
       wantDirect: (peer) => this.session.tell({ kind: "want_direct", peer }),
     });
     this.voice = this.#makeVoice();
+    this.clientVoice = new ClientVoice({
+      members: () => this.session.members(),
+      link: (peer) => this.session.table.get(peer),
+      timers: parts.timers,
+    });
     this.flows = new PaperFlows({
       authority: parts.authority,
       isClient: this.role === "client",
@@ -229,6 +240,7 @@ export class MeshLife {
   async close(reason: string): Promise<void> {
     this.#interfaces.close();
     this.voice.close();
+    this.clientVoice.close();
     this.flows.close();
     await this.session.close(reason);
   }
@@ -273,6 +285,7 @@ export class MeshLife {
         },
         revoked: events.revoked,
         health: (link, health) => this.ways.onHealth(link.peer.nodeId, health),
+        demand: events.demand,
         paper: (link, message) => this.flows.onMessage(link, message),
         outrun: (incarnation) => void this.voice.outrun(incarnation),
         clash: events.clash,

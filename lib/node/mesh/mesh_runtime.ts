@@ -7,6 +7,7 @@ import type { CancelTimer } from "~/base/clock.ts";
 import { messageOf, UserError } from "~/base/errors.ts";
 import { Lane } from "~/base/lane.ts";
 import { MeshAuthority, type SavedPapers } from "~/mesh/authority.ts";
+import type { AskedModel } from "~/mesh/control.ts";
 import {
   type BootstrapPeer,
   type Invite,
@@ -53,6 +54,8 @@ export interface MeshEvents {
   joined(meshId: MeshId, peers: number): void;
   member(event: MemberEvent, node: NodeId): void;
   stream(link: Link, stream: PeerStream): void;
+  /** Callers of a client that is linked with this member asked for models. */
+  demand(client: NodeId, asked: readonly AskedModel[]): void;
   /** Peers, papers or addresses changed. */
   changed(): void;
   /** Another process runs with this node's key: this one has to end. */
@@ -370,6 +373,7 @@ export class MeshRuntime {
           this.#saveSoon();
         },
         stream: events.stream,
+        demand: events.demand,
         revoked: (node) => this.#onRevoked(life, node),
         changed: () => this.#onChanged(life),
         expelled: (why) => this.#onExpelled(life, why),

@@ -6,7 +6,7 @@ import { getLogger } from "@logtape/logtape";
 import type { CancelTimer, Clock, Timers } from "~/base/clock.ts";
 import { messageOf } from "~/base/errors.ts";
 import type { Rng } from "~/base/rng.ts";
-import type { ControlMessage, RecordMark } from "~/mesh/control.ts";
+import type { AskedModel, ControlMessage, RecordMark } from "~/mesh/control.ts";
 import type { Role } from "~/mesh/credentials.ts";
 import { RefusedError } from "~/mesh/handshake.ts";
 import type { MeshId, NodeId } from "~/mesh/ids.ts";
@@ -48,6 +48,8 @@ export interface SessionEvents {
   health(link: Link, health: LinkHealth): void;
   /** Papers: revocations, grants, renewals, certificates. */
   paper(link: Link, message: PaperMessage): void;
+  /** Callers of a client asked for models. */
+  demand(client: NodeId, asked: readonly AskedModel[]): void;
   /** Somebody has a newer record of this node. */
   outrun(incarnation: number): void;
   /** Another process runs with this node's key. */
@@ -318,6 +320,10 @@ export class MeshSession {
       case "renewed":
       case "certificate":
         return this.#options.events.paper(link, message);
+      case "demand":
+        // A member says it in its record, where others hear it too; a client has no record to say it in.
+        if (link.peer.role !== "client" || this.#options.role === "client") return;
+        return this.#options.events.demand(from, message.asked);
       case "digest":
       case "want":
       case "paths":

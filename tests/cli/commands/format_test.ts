@@ -60,6 +60,7 @@ Deno.test("formatStatus() of a serving node has a line for each thing, and no er
     `Node:     ${nodeId} (mesh-llm ${version})`,
     "State:    serving",
     "Model:    SmolLM2-135M-Instruct",
+    "Why:      host of SmolLM2-135M-Instruct: asked for here",
     "API:      http://localhost:9337/v1",
     "Requests: 1 open, 0 of them waiting",
     "Memory:   12.4 GiB offered, model 0.09 GiB",
@@ -70,12 +71,31 @@ Deno.test("formatStatus() of a serving node has a line for each thing, and no er
 });
 
 Deno.test("formatStatus() of a node in a mesh tells the port of its links and its peers", () => {
-  const inMesh = snapshotOf({ mesh_id: MESH_ID, peer_port: 4433, clients: 1, peers: [peerOf()] });
+  const inMesh = snapshotOf({
+    mesh_id: MESH_ID,
+    peer_port: 4433,
+    clients: 1,
+    peers: [peerOf()],
+    mesh_models: [],
+  });
   const lines = formatStatus(inMesh).split("\n");
   assert.ok(lines.includes(`Mesh:     ${MESH_ID}, 1 peer, 1 client`));
   assert.ok(lines.includes("Peers on: UDP port 4433"));
   assert.match(lines.at(-2) ?? "", /^PEER +ROLE/);
   assert.match(lines.at(-1) ?? "", /^peerpeer2222 +member .* direct .* 1\.3 ms .* Qwen3-4B$/);
+});
+
+Deno.test("formatStatus() says of each model of a mesh why its hosts serve it, where that is known", () => {
+  const [model] = snapshotOf().mesh_models;
+  assert.ok(model !== undefined);
+  const models = [model, { ...model, name: "old", why: null }];
+  const told = formatStatus(snapshotOf({ peers: [peerOf()], mesh_models: models }));
+  assert.deepEqual(told.split("\n").slice(-2), [
+    "Models of the mesh:",
+    "  SmolLM2-135M-Instruct: 1f9ae0c2: asked for there",
+  ]);
+  const none = formatStatus(snapshotOf({ reason: null, peers: [peerOf()], mesh_models: [] }));
+  assert.doesNotMatch(none, /^(Why|Models)/m);
 });
 
 Deno.test("formatStatus() says how far a load is, with percent only where it is known", () => {

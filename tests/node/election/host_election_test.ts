@@ -24,11 +24,16 @@ function viewOf(other: ElectionMember): MemberView {
 class Stage {
   readonly time = new VirtualTime();
   readonly deeds: string[] = [];
+  readonly decisions: string[] = [];
+  /** By how much the next looks at the clock are behind, in milliseconds. */
+  readonly early: number[] = [];
   others: readonly ElectionMember[] = [];
   slot: SlotState = EMPTY_SLOT;
   failure: Error | undefined;
   changes = 0;
-  /** What it said of its standing, each time that this was another. */
+  isClient = false;
+  isHeard = false;
+  /** What it said of its standing, each time that it told of a decision. */
   readonly standings: (string | null)[] = [];
   #listener: (slot: SlotState) => void = () => {};
   readonly election: HostElection;
@@ -37,7 +42,10 @@ class Stage {
     const stage = (): Stage => this;
     this.election = new HostElection({
       nodeId: SELF,
-      clock: this.time,
+      clock: {
+        nowMs: () => this.time.nowMs() - (this.early.shift() ?? 0),
+        wallMs: () => this.time.wallMs(),
+      },
       timers: this.time,
       rng: { next: () => 0.5 },
       local: {
@@ -53,15 +61,20 @@ class Stage {
         drop: (graceMs) => this.#drop(graceMs),
       },
       others: () => this.others.map(viewOf),
-      mayServe: () => true,
-      isHeard: () => true,
+      mayServe: () => !this.isClient,
+      hasRecord: () => !this.isClient,
+      isHeard: () => this.isHeard,
+      askMembers: (id) => void this.deeds.push(`ask for ${id}`),
       disk: () => disk.map((id) => ({ id, sizeBytes: 1_000 })),
       catalogue: [{ id: "starter", sizeBytes: 1_000 }],
       requested: {},
       wants,
       measure: () => Promise.resolve({ devices: [], ramFreeBytes: 4 * GIB }),
       changed: () => void (this.changes += 1),
-      standingChanged: () => void this.standings.push(this.election.standing().reason),
+      decided: ({ kind, model, reason }) => {
+        this.decisions.push(`${kind} ${model}: ${reason}`);
+        this.standings.push(this.election.standing().reason);
+      },
       speak: () => Promise.resolve(void this.deeds.push("speak")),
     });
   }
@@ -120,6 +133,16 @@ Deno.test("a standby takes on what somebody wants and nobody serves, and says wh
   const { isStandby, reason } = stage.election.standing();
   assert.equal(isStandby, false);
   assert.match(reason ?? "", /^host of b: only member left with .* free for it$/);
+  assert.deepEqual(stage.decisions.map((text) => text.replace(/with .* free/, "with … free")), [
+    "stands_by null: every model that is asked for has a host",
+    "takes_on b: only member left with … free for it",
+  ]);
+  const [host] = stage.election.record().hosted;
+  assert.match(host?.why ?? "", /^only member left with/, "others read it too");
+  assert.match(
+    stage.election.reasons().get("b") ?? "",
+    /^node-01: only member left with .* free for it; asked of the mesh at node-02$/,
+  );
 });
 
 Deno.test("regression: a node stood by, or served for another reason, and told nobody that its status had changed", async () => {
@@ -173,6 +196,7 @@ Deno.test("a model unused for an hour gives way: others hear first, then it is d
   await stage.pass(2_000);
   await stage.pass(2_000);
   assert.deepEqual(stage.deeds, ["drop a within 10000", "speak", "load b"]);
+  assert.ok(stage.decisions.includes("drops a: makes room for b"));
 });
 
 Deno.test("a model that was asked for here never gives way", async () => {
@@ -180,6 +204,7 @@ Deno.test("a model that was asked for here never gives way", async () => {
   stage.becomes({ kind: "ready", model: modelOf("a"), sinceUnixS: 1 });
   stage.election.askedHere("a", "/m/a");
   assert.equal(stage.election.standing().reason, "host of a: asked for here");
+  assert.equal(stage.election.reasons().get("a"), "node-01: asked for there");
   await stage.pass(2 * 3_600_000);
   stage.others = [member(2, { wants: ["b"], hosted: [hosted("x")], asksHere: ["x"] })];
   stage.election.look();
@@ -239,4 +264,105 @@ Deno.test("memory is looked at now and then, and a look that fails does no harm"
   await stage.pass(30_000);
   await stage.pass(30_000);
   assert.ok(stage.changes >= before + 2);
+});
+
+Deno.test("regression: a client is told that a model comes once it asks for it, where a member hears it", async () => {
+  const stage = new Stage([], []);
+  stage.isClient = true;
+  stage.others = [member(2, { onDisk: [offer("c")] }), member(3, { onDisk: [offer("huge", 100)] })];
+  await settled(stage);
+  assert.deepEqual(stage.election.known("C.gguf"), { id: "c", isComing: false }, "nobody hears it");
+  stage.isHeard = true;
+  assert.deepEqual(stage.election.known("C.gguf"), { id: "c", isComing: true });
+  assert.deepEqual(stage.election.known("huge"), { id: "huge", isComing: false });
+  stage.election.demanded("c");
+  assert.deepEqual(stage.deeds, ["ask for c"]);
+  assert.deepEqual(stage.election.record().demand, [], "it is the member that counts it");
+});
+
+Deno.test("a client asks nobody for what it serves itself", async () => {
+  const stage = await settled(new Stage());
+  stage.isClient = true;
+  stage.becomes({ kind: "ready", model: modelOf("a"), sinceUnixS: 1 });
+  stage.election.demanded("a");
+  stage.election.demanded("b");
+  assert.deepEqual(stage.deeds, ["ask for b"]);
+});
+
+Deno.test("what callers of a client ask for is told as asked for here, and makes it load", async () => {
+  const stage = await settled(new Stage());
+  const before = stage.changes;
+  stage.election.clientAsked("client", [{ id: "b", requests: 1 }, { id: "invented", requests: 9 }]);
+  assert.ok(stage.changes > before, "the record says so");
+  assert.deepEqual(stage.election.record().demand.map(({ id }) => id), ["b"]);
+  await stage.pass(50);
+  await stage.pass(2_000);
+  assert.deepEqual(stage.deeds, ["load b"]);
+});
+
+Deno.test("a client makes nobody fetch what is only in the catalogue", async () => {
+  const stage = await settled(new Stage());
+  stage.election.clientAsked("client", [{ id: "starter", requests: 5 }]);
+  await stage.pass(50);
+  await stage.pass(30_000);
+  assert.deepEqual(stage.deeds, []);
+  assert.deepEqual(stage.election.record().fetchable, []);
+});
+
+Deno.test("one more request takes no place from what is asked for more", async () => {
+  const stage = await settled(new Stage([], []));
+  // One member with room for one of two models, and nothing served yet.
+  stage.others = [
+    member(2, {
+      onDisk: [offer("c"), offer("d")],
+      demand: [{ id: "c", perMinute: 4 }],
+    }),
+  ];
+  assert.equal(stage.election.known("c")?.isComing, true);
+  assert.equal(stage.election.known("d")?.isComing, false);
+});
+
+Deno.test("a model that a node chose by itself is said to be asked for by nobody, until somebody does", async () => {
+  const stage = await settled(new Stage());
+  stage.becomes({ kind: "ready", model: modelOf("a"), sinceUnixS: 1 });
+  stage.election.choseHere("a");
+  assert.match(stage.election.standing().reason ?? "", /^host of a: .*asked for by nobody$/);
+  assert.deepEqual(stage.election.record().asksHere, []);
+  stage.election.askedHere("a", "/m/a");
+  assert.equal(stage.election.standing().reason, "host of a: asked for here");
+});
+
+Deno.test("regression: a timer that comes a hair too early does not put a load off", async () => {
+  const stage = await settled(new Stage());
+  stage.others = [member(2, { wants: ["b"], hosted: [hosted("x")], asksHere: ["x"] })];
+  stage.election.look();
+  await stage.pass(50);
+  // Timers of the runtime count whole milliseconds: at the first look it is not time yet, at the next it is.
+  stage.early.push(0.25);
+  await stage.pass(851);
+  assert.deepEqual(stage.deeds, ["load b"]);
+});
+
+Deno.test("regression: what a node could fetch for others is told as soon as they ask for it", async () => {
+  const stage = await settled(new Stage());
+  const before = stage.changes;
+  stage.others = [member(2, { demand: [{ id: "starter", perMinute: 1 }] })];
+  stage.election.look();
+  await stage.pass(50);
+  assert.equal(stage.changes, before + 1);
+  assert.deepEqual(stage.election.record().fetchable.map(({ id }) => id), ["starter"]);
+  stage.election.look();
+  await stage.pass(50);
+  assert.equal(stage.changes, before + 1, "once");
+});
+
+Deno.test("a wish is told anew when a member has the model under another spelling", async () => {
+  const stage = await settled(new Stage(["GAMMA.gguf"]));
+  assert.deepEqual(stage.election.record().wants, ["GAMMA"]);
+  const before = stage.changes;
+  stage.others = [member(2, { onDisk: [offer("gamma")] })];
+  stage.election.look();
+  await stage.pass(50);
+  assert.equal(stage.changes, before + 1);
+  assert.deepEqual(stage.election.record().wants, ["gamma"]);
 });

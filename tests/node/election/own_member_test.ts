@@ -27,6 +27,7 @@ function factsOf(changes: Partial<OwnElectionFacts> = {}): OwnElectionFacts {
     slot: { kind: "empty" },
     sinceUnixS: 100,
     usage: undefined,
+    why: "asked for there",
     asksHere: [],
     wants: [],
     demand: [],
@@ -58,6 +59,7 @@ Deno.test("own member: each state of the slot in the election's words", () => {
     assert.equal(hosted.sinceUnixS, slot.kind === "ready" ? 200 : 100);
     assert.deepEqual(hosted.needs, offer("b").needs);
     assert.equal(hosted.fingerprint, "print-b");
+    assert.equal(hosted.why, "asked for there");
   }
 });
 

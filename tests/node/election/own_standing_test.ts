@@ -110,3 +110,10 @@ Deno.test("standing: memory stands still while an engine starts", () => {
     (own.record(slot, []).devices[0]?.capacityBytes ?? 0) > (ram(2)[0]?.capacityBytes ?? 0),
   );
 });
+
+Deno.test("standing: why a model is served is said of that model only", () => {
+  const { own } = standing();
+  own.explain("a", "its host is full");
+  assert.equal(own.whyOf("a"), "its host is full");
+  assert.equal(own.whyOf("b"), undefined);
+});

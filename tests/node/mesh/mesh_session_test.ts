@@ -207,3 +207,20 @@ Deno.test("session: a node behind a translation of addresses says that nobody ca
   assert.deepEqual(named, [a.id, b.id], "its own token names first whom one can dial");
   await world.end();
 });
+
+Deno.test("session: what is asked for at a client is heard by its gateway; the word of a member is not", async () => {
+  const { world, a, b, c } = await three();
+  const client = await world.joined("client", a, { isClient: true });
+  await world.until(() => client.linked.length > 0);
+  const asked = [{ id: "tiny", requests: 2 }];
+  const [gateway] = [a, b, c].filter(({ id }) => client.linked.includes(id));
+  assert.ok(gateway !== undefined);
+  say(client, gateway, { t: "demand", asked });
+  say(b, c, { t: "demand", asked });
+  say(gateway, client, { t: "demand", asked });
+  await world.until(() => gateway.demand.length > 0, 1_000);
+  await world.run(1_000);
+  assert.deepEqual(gateway.demand, [[client.id, asked]]);
+  assert.deepEqual([a, b, c, client].flatMap(({ demand }) => demand).length, 1);
+  await world.end();
+});

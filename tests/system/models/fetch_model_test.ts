@@ -183,6 +183,7 @@ Deno.test("ensureModel() refuses a pinned model of which the source has other by
     description: "",
     fileName: "m.gguf",
     huggingFace: { repo: "org/repo", file: "m.gguf", revision: "main" },
+    aboutBytes: 50_000,
     pinned: { sizeBytes: 50_000, sha256: sha256(new Uint8Array(9)) },
   };
   await withSource([FILE], async ({ options, failures }) => {

@@ -19,6 +19,25 @@ function dataOf({ code, stdout, stderr }: Result): string {
   return stdout;
 }
 
+/** Plans on a home without a node. */
+async function planAlone(fake: FakeNode): Promise<void> {
+  const home = await Deno.makeTempDir({ prefix: "mesh-llm-plan-" });
+  const env = { HOME: home, MESH_LLM_BIN_DIR: fake.binDir };
+  const here = await runProgram(["plan", fake.modelPath, "--home", home], env);
+  assert.match(
+    dataOf(here),
+    /^\d x 2048 tokens of context, in main memory: weights .* = .*MiB$/m,
+  );
+  const json = await runProgram(["plan", fake.modelPath, "--home", home, "--json"], env);
+  assert.equal(JSON.parse(dataOf(json))["ctx_per_slot"], 2048);
+  const absent = await runProgram(["plan", "Qwen3-8B", "--home", home], env);
+  assert.match(absent.stdout, /^"Qwen3-8B" is not here yet; by the size of its file, 4\.7 GiB, /);
+  const unknown = await runProgram(["plan", "org/repo/some.gguf", "--home", home], env);
+  assert.equal(unknown.code, 1);
+  assert.match(unknown.stderr, /Run: mesh-llm download org\/repo\/some\.gguf/);
+  await Deno.remove(home, { recursive: true });
+}
+
 Deno.test("commands tell about the running node, for people and as JSON", async (t) => {
   await using fake = await FakeNode.ready();
   const { homeDir } = fake.node;
@@ -63,27 +82,16 @@ Deno.test("commands tell about the running node, for people and as JSON", async 
       ["plan", FAKE_MODEL, "--json"],
     ])).map(dataOf);
     assert.match(plain ?? "", /^host of "tiny" is [\w-]{8}: serves it already$/m);
-    assert.equal(JSON.parse(json ?? "").members[0]["is_host"], true);
+    assert.match(plain ?? "", /^This machine, with what is free now: \d x 2048 tokens of context/m);
+    const told = JSON.parse(json ?? "");
+    assert.deepEqual([told.members[0]["is_host"], told.here.ok], [true, true]);
     const [absent] = await runAll(fake, [["plan", "Qwen3-8B"]]);
     assert.equal(absent?.code, 1);
     assert.match(absent?.stdout ?? "", /^no member can hold "Qwen3-8B"/);
+    assert.match(absent?.stdout ?? "", /^This machine, .* by the size of its file, 4\.7 GiB, /m);
   });
 
-  await t.step("plan, where no node runs", async () => {
-    const home = await Deno.makeTempDir({ prefix: "mesh-llm-plan-" });
-    const env = { HOME: home, MESH_LLM_BIN_DIR: fake.binDir };
-    const here = await runProgram(["plan", fake.modelPath, "--home", home], env);
-    assert.match(
-      dataOf(here),
-      /^\d x 2048 tokens of context, in main memory: weights .* = .*MiB$/m,
-    );
-    const json = await runProgram(["plan", fake.modelPath, "--home", home, "--json"], env);
-    assert.equal(JSON.parse(dataOf(json))["ctx_per_slot"], 2048);
-    const absent = await runProgram(["plan", "Qwen3-8B", "--home", home], env);
-    assert.equal(absent.code, 1);
-    assert.match(absent.stderr, /not here yet. Run: mesh-llm download Qwen3-8B/);
-    await Deno.remove(home, { recursive: true });
-  });
+  await t.step("plan, where no node runs", () => planAlone(fake));
 });
 
 Deno.test("commands that change or judge say what they did or found", async (t) => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { until } from "#support/fake_engine.ts";
 import { errorOf } from "#support/fake_node.ts";
-import { MeshTestNode, startNodes } from "#support/mesh_nodes.ts";
+import { MeshTestNode, startNodes, tellFigure } from "#support/mesh_nodes.ts";
 import { runProgram } from "#support/node_process.ts";
 
 /** The one of the nodes that answers for the model, as `asked` finds out. */
@@ -30,7 +30,9 @@ Deno.test("a wanted model is taken on by one of two standbys, and by the other w
     standby,
   ]);
   assert.ok(wisher !== undefined);
+  const upMs = performance.now();
   await Promise.all([alpha, wisher, ...standbys].map((node) => node.listed("beta")));
+  tellFigure(`a wanted model has a host after ${Math.round(performance.now() - upMs)} ms`);
   const host = await hostOf("beta", wisher, standbys);
   const other = standbys.find((node) => node !== host);
   assert.ok(other !== undefined);
@@ -70,10 +72,12 @@ Deno.test("a wanted model is taken on by one of two standbys, and by the other w
 
   await t.step("the other promotes itself when the host dies", async () => {
     await host.die();
+    const diedMs = performance.now();
     await other.events.status(
       ({ node_status: status, model_name: model }) => status === "serving" && model === "beta",
       "promotion",
     );
+    tellFigure(`the other serves it after ${Math.round(performance.now() - diedMs)} ms`);
     await wisher.events.peer(host.id, "gone");
     const answers = async () => {
       const response = await wisher.chat("beta");
@@ -104,4 +108,25 @@ Deno.test("a model that is only on a standby's disk is loaded by being asked for
   assert.equal((await errorOf(early))["code"], "model_loading");
   await alpha.listed("gamma");
   assert.equal(await hostOf("gamma", alpha, [standby]), standby);
+});
+
+Deno.test("regression: a model that is only on a member's disk is loaded when a client asks for it", async () => {
+  await using alpha = await MeshTestNode.start({ serves: "alpha" });
+  const token = await alpha.token();
+  await using standby = await MeshTestNode.start({ token, isStandby: true, onDisk: ["gamma"] });
+  await using client = await MeshTestNode.start({ isClient: true, token });
+  await standby.events.status(({ node_status: status }) => status === "standby", "standby");
+  await client.listed("alpha");
+  const isComing = async (): Promise<boolean> => {
+    const response = await client.chat("gamma");
+    // The standby's record may not be here yet.
+    return (await errorOf(response))["code"] === "model_loading" &&
+      response.headers.get("retry-after") === "5";
+  };
+  await until(isComing, "the promise that gamma comes");
+  await client.listed("gamma");
+  assert.equal(await hostOf("gamma", client, [standby]), standby);
+  const invented = await client.chat("invented");
+  assert.equal(invented.status, 404);
+  await invented.body?.cancel();
 });

@@ -89,6 +89,66 @@ Deno.test("LocalModelSource names the model file that is asked for by path", asy
   });
 });
 
+Deno.test("LocalModelSource.described() tells each model with what its header says, and no damaged one", async () => {
+  await withModels(async (dir, source) => {
+    const models = join(dir, "models");
+    assert.deepEqual(await source.described(), []);
+    await Deno.mkdir(models);
+    const path = await writeTinyModel(join(models, "large.gguf"), { layers: 3 });
+    await writeTinyModel(join(models, "small.gguf"), { layers: 1 });
+    await Deno.writeTextFile(join(models, "broken.gguf"), "GGUF but not really");
+    const described = await source.described();
+    assert.deepEqual(described.map(({ id }) => id), ["small", "large"]);
+    const [small, large] = described;
+    assert.equal(large?.sizeBytes, (await Deno.stat(path)).size);
+    assert.deepEqual([small, large].map((model) => model?.header?.facts.layerCount), [1, 3]);
+    const prints = described.map(({ header }) => header?.fingerprint ?? "");
+    assert.equal(new Set(prints).size, 2);
+    for (const print of prints) assert.match(print, /^[0-9a-f]{64}:[0-9]+$/);
+  });
+});
+
+Deno.test("LocalModelSource.described() reads a header once, as long as its file keeps its size", async () => {
+  await withModels(async (dir, source) => {
+    await Deno.mkdir(join(dir, "models"));
+    const path = await writeTinyModel(join(dir, "models", "mine.gguf"), { layers: 2 });
+    const [before] = await source.described();
+    const { size } = await Deno.stat(path);
+    const bytes = await Deno.readFile(path);
+    await Deno.writeFile(path, new Uint8Array(size));
+    assert.deepEqual(await source.described(), [before]);
+    await writeTinyModel(path, { layers: 3 });
+    const [grown] = await source.described();
+    assert.equal(grown?.header?.facts.layerCount, 3);
+    // One that is written at its full size before its content is here.
+    const late = join(dir, "models", "late.gguf");
+    await Deno.writeFile(late, new Uint8Array(size));
+    assert.deepEqual((await source.described()).map(({ id }) => id), ["mine"]);
+    await Deno.writeFile(late, bytes);
+    assert.deepEqual((await source.described()).map(({ id }) => id), ["late", "mine"]);
+    await Deno.remove(late);
+    // Gone, and back with the size that it had: nothing is remembered of before.
+    await Deno.remove(path);
+    assert.deepEqual(await source.described(), []);
+    await Deno.writeFile(path, new Uint8Array(grown.sizeBytes));
+    assert.deepEqual(await source.described(), []);
+  });
+});
+
+Deno.test("LocalModelSource.described() of very many models reads the smaller ones, and lists all", async () => {
+  await withModels(async (dir, source) => {
+    const models = join(dir, "models");
+    await Deno.mkdir(models);
+    const first = await writeTinyModel(join(models, "model-0.gguf"), { layers: 1 });
+    for (let n = 1; n < 64; n += 1) await Deno.copyFile(first, join(models, `model-${n}.gguf`));
+    await writeTinyModel(join(models, "large.gguf"), { layers: 2 });
+    const described = await source.described();
+    assert.equal(described.length, 65);
+    const bare = described.filter(({ header }) => header === undefined).map(({ id }) => id);
+    assert.deepEqual(bare, ["large"]);
+  });
+});
+
 Deno.test("LocalPlanner plans against this machine's memory, and refuses what cannot fit", async () => {
   await ensureTestEngine();
   const engine = await localEngineSource({ homeDir: TEST_HOME, allowDownload: false }).prepare(
