@@ -42,19 +42,6 @@ Deno.test("models() with --json is one object, with null for no served model", a
   assert.ok(told.catalogue.every(({ name }: { name: string }) => name !== ""));
 });
 
-Deno.test("plan() of a model that is not here judges by the size that the catalogue tells, and fetches nothing", async () => {
-  const { context, lines } = contextOf(false);
-  const code = await plan(context, "Qwen3-8B");
-  assert.equal(lines.length, 1);
-  const [line = ""] = lines;
-  assert.match(
-    line,
-    /^"Qwen3-8B" is not here yet; by the size of its file, 4\.7 GiB, it needs about /,
-  );
-  assert.match(line, / For the exact plan: mesh-llm download Qwen3-8B$/);
-  assert.equal(code, /it should fit/.test(line) ? 0 : 1);
-});
-
 Deno.test("plan() of a file of which nothing is known says how to get it", async () => {
   const { context, lines } = contextOf(false);
   await assert.rejects(plan(context, "org/repo/some.gguf"), (error: Error) => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { models } from "~/cli/commands/models.ts";
+import { models, plan } from "~/cli/commands/models.ts";
 import { CommandDesk } from "#support/command_desk.ts";
 import { ManagementDoor } from "#support/management_door.ts";
 
@@ -23,4 +23,17 @@ Deno.test("models() says that no node answers on the console that is named", asy
     message: new RegExp(`^No node is running on console port ${port}`),
   });
   assert.deepEqual(desk.printed, []);
+});
+
+Deno.test("plan() of a model that is not here judges by the size that the catalogue tells, and fetches nothing", async () => {
+  await using desk = await CommandDesk.open();
+  const code = await plan(desk.context(), "Qwen3-8B");
+  assert.equal(desk.printed.length, 1);
+  const [line = ""] = desk.printed;
+  assert.match(
+    line,
+    /^"Qwen3-8B" is not here yet; by the size of its file, 4\.7 GiB, it needs about /,
+  );
+  assert.match(line, / For the exact plan: mesh-llm download Qwen3-8B$/);
+  assert.equal(code, /it should fit/.test(line) ? 0 : 1);
 });
