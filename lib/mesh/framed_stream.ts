@@ -101,7 +101,14 @@ export class FramedStream implements PeerStream {
     assert(!this.#isReading, "one read at a time on a stream");
     this.#isReading = true;
     try {
-      return await this.#read();
+      for (;;) {
+        if (this.#isEndHeard) return undefined;
+        if (this.#failure !== undefined) throw this.#failure;
+        const piece = this.#nextPiece();
+        if (piece?.kind === "end") this.#onEnd();
+        else if (piece !== undefined) return piece;
+        else this.#feed(await this.#bytes.read());
+      }
     } finally {
       this.#isReading = false;
     }
@@ -147,21 +154,6 @@ export class FramedStream implements PeerStream {
     return this.#isEndSent && this.#isEndHeard;
   }
 
-  async #read(): Promise<StreamFrame | undefined> {
-    for (;;) {
-      if (this.#isEndHeard) return undefined;
-      if (this.#failure !== undefined) throw this.#failure;
-      const piece = this.#nextPiece();
-      if (piece?.kind === "end") {
-        this.#onEnd();
-      } else if (piece !== undefined) {
-        return piece;
-      } else {
-        await this.#fill();
-      }
-    }
-  }
-
   #nextPiece(): ReturnType<StreamParser["next"]> {
     try {
       return this.#parser.next();
@@ -171,8 +163,7 @@ export class FramedStream implements PeerStream {
     }
   }
 
-  async #fill(): Promise<void> {
-    const chunk = await this.#bytes.read();
+  #feed(chunk: Chunk): void {
     if (chunk === undefined) return this.breakOff("The stream was cut off before its end");
     this.#host.heard();
     this.#parser.push(chunk);

@@ -1,5 +1,5 @@
 /** Turns an engine's answer into the client's. */
-import { type ByteSource, sourceOf, streamOf } from "../base/byte_source.ts";
+import { sourceOf, streamOf } from "../base/byte_source.ts";
 import { joined } from "../base/bytes.ts";
 import { messageOf } from "../base/errors.ts";
 import { wholeResponse } from "../base/whole_response.ts";
@@ -98,10 +98,14 @@ function relay(
   const source = sourceOf(body);
   return streamOf({
     async next() {
-      // After the last words, or a cancel, there is nothing to say.
-      if (call.isOver) return undefined;
       try {
-        return await passOn(source, of);
+        // After the last words, or a cancel, there is nothing to say.
+        while (!call.isOver) {
+          call.onWait();
+          const bytes = passOn(await source.next(), of);
+          if (bytes.length > 0) return bytes;
+        }
+        return undefined;
       } catch (cause) {
         return call.isOver ? undefined : lastWords(cause, of);
       }
@@ -128,27 +132,20 @@ interface Relay {
   lastButOne?: Uint8Array | undefined;
 }
 
-async function passOn(
-  source: ByteSource,
-  of: Relay,
-): Promise<Uint8Array<ArrayBuffer> | undefined> {
+/** What of a piece goes to the client now; after the last one the call is over. */
+function passOn(piece: Uint8Array<ArrayBuffer> | undefined, of: Relay): Uint8Array<ArrayBuffer> {
   const { call, status, tail } = of;
-  for (;;) {
-    call.onWait();
-    const piece = await source.next();
-    if (call.isOver) return undefined;
-    if (piece === undefined) {
-      const rest = tail?.finish();
-      of.onComplete?.(joined([of.lastButOne ?? NOTHING, of.last ?? NOTHING]));
-      call.finish("answered", { status });
-      return rest !== undefined && rest.length > 0 ? rest : undefined;
-    }
-    call.onBytes(piece.length);
-    of.lastButOne = of.last;
-    of.last = piece;
-    const bytes = tail === undefined ? piece : tail.push(piece);
-    if (bytes.length > 0) return bytes;
+  if (call.isOver) return NOTHING;
+  if (piece === undefined) {
+    const rest = tail?.finish() ?? NOTHING;
+    of.onComplete?.(joined([of.lastButOne ?? NOTHING, of.last ?? NOTHING]));
+    call.finish("answered", { status });
+    return rest;
   }
+  call.onBytes(piece.length);
+  of.lastButOne = of.last;
+  of.last = piece;
+  return tail === undefined ? piece : tail.push(piece);
 }
 
 /** What a stream that broke off ends with: an event that says so, or the break itself. */

@@ -89,9 +89,17 @@ export class PeerExchange {
     );
   }
 
-  /** The next bytes of the body; undefined at its end, when the exchange is over. */
+  /** The next bytes of the body; undefined at its end, when the exchange is over. A failure ends it, too. */
   async #next(): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    const frame = await this.#stream.read();
+    try {
+      return this.#taken(await this.#stream.read());
+    } catch (error) {
+      this.#giveUp();
+      throw this.#failure(error);
+    }
+  }
+
+  #taken(frame: StreamFrame | undefined): Uint8Array<ArrayBuffer> | undefined {
     if (frame === undefined) {
       if (this.#lengthBytes !== undefined && this.#receivedBytes < this.#lengthBytes) {
         throw new PeerHeadError("It ended before the length that it announced");
@@ -117,17 +125,7 @@ export class PeerExchange {
   }
 
   #readLater(): ReadableStream<Uint8Array<ArrayBuffer>> {
-    return streamOf({
-      next: async () => {
-        try {
-          return await this.#next();
-        } catch (error) {
-          this.#giveUp();
-          throw this.#failure(error);
-        }
-      },
-      cancel: () => this.#giveUp(),
-    });
+    return streamOf({ next: () => this.#next(), cancel: () => this.#giveUp() });
   }
 
   /** The far side turned the request away; what it says is worth passing on. */

@@ -43,9 +43,12 @@ export class EngineConnection {
     // Reading begins at once: an engine may refuse a body before it has read all of it.
     const writing = this.#write(head, body).catch((error) => writeFault = error);
     for (;;) {
-      const isOpen = await this.#read().catch((error) => {
+      let isOpen: boolean;
+      try {
+        isOpen = this.#take(await this.#conn.read(this.#buffer));
+      } catch (error) {
         throw writeFault ?? error;
-      });
+      }
       const answer = this.#parser.head;
       if (answer !== undefined) return answer;
       if (isOpen) continue;
@@ -63,7 +66,7 @@ export class EngineConnection {
         return bytes;
       }
       if (this.#parser.isComplete) return undefined;
-      await this.#read();
+      this.#take(await this.#conn.read(this.#buffer));
     }
   }
 
@@ -79,9 +82,8 @@ export class EngineConnection {
     this.#conn.close();
   }
 
-  /** Reads once; false when the connection has ended, and the answer with it. */
-  async #read(): Promise<boolean> {
-    const count = await this.#conn.read(this.#buffer);
+  /** Takes in what was read; false when the connection has ended, and the answer with it. */
+  #take(count: number | null): boolean {
     if (count === null) {
       if (this.#parser.head !== undefined) this.#parser.end();
       return false;

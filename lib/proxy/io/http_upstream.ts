@@ -192,9 +192,17 @@ async function bodyOf(head: ResponseHead, exchange: Exchange): Promise<UpstreamR
 }
 
 async function wholeBody(exchange: Exchange): Promise<Uint8Array<ArrayBuffer>> {
+  const { connection, signal } = exchange;
   const pieces: Uint8Array<ArrayBuffer>[] = [];
-  for (let piece = await nextOf(exchange); piece !== undefined; piece = await nextOf(exchange)) {
-    pieces.push(piece);
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const piece = await connection.next();
+      if (piece === undefined) break;
+      pieces.push(piece);
+    }
+  } catch (error) {
+    throw failureOf(error, signal);
   }
   exchange.end();
   const only = pieces[0];
@@ -205,25 +213,20 @@ async function passOn(
   exchange: Exchange,
   breakOff: () => void,
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const { connection, signal } = exchange;
   try {
-    const piece = await nextOf(exchange);
+    signal.throwIfAborted();
+    const piece = await connection.next();
     if (piece === undefined) exchange.end();
     return piece;
   } catch (error) {
     breakOff();
-    throw error;
+    throw failureOf(error, signal);
   }
 }
 
-async function nextOf(
-  { connection, signal }: Exchange,
-): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  if (signal.aborted) throw cancelled(signal);
-  try {
-    return await connection.next();
-  } catch (error) {
-    throw signal.aborted ? cancelled(signal) : brokenOff(error);
-  }
+function failureOf(error: unknown, signal: AbortSignal): UpstreamError {
+  return signal.aborted ? cancelled(signal) : brokenOff(error);
 }
 
 function headersOf(head: ResponseHead): FieldList {
