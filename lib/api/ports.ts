@@ -174,7 +174,7 @@ export interface StatusSnapshot {
   readonly version: string;
   readonly node_id: string;
   readonly node_status: NodeStatus;
-  /** Why it serves what it serves, or nothing: "host of X: only member left with 6 GiB free for it". */
+  /** Why it serves what it serves, or nothing: "host of X: only member left that has it and 6 GiB free for it". */
   readonly reason: string | null;
   readonly is_host: boolean;
   readonly is_client: boolean;

@@ -50,7 +50,7 @@ export type ElectionInput =
 
 /** What is to be done. */
 export type ElectionEffect =
-  /** The reason says why this node is host: "only member left with 6 GiB free for it". */
+  /** The reason says why this node is host: "only member left that has it and 6 GiB free for it". */
   | { readonly kind: "load"; readonly id: string; readonly reason: string }
   /** Let running requests end, then stop; or give up a load. */
   | { readonly kind: "drop"; readonly id: string; readonly reason: string }

@@ -18,7 +18,7 @@ import type { Obstacle, Option } from "./seats.ts";
 /** Characters of a node id that people see. */
 const SHORT_CHARS = 8;
 
-/** Why a member serves a model: "only member left with 6 GiB free for it". */
+/** Why a member serves a model: "only member left that has it and 6 GiB free for it". */
 export function hostWords(cause: HostCause): string {
   switch (cause.kind) {
     case "asked_here":
@@ -27,8 +27,10 @@ export function hostWords(cause: HostCause): string {
       return cause.state === "serving" ? "serves it already" : `is ${cause.state} it already`;
     case "first": {
       const room = `${formatBytes(cause.neededBytes)} free for it`;
+      // Others may have it, but not the room, or serve what was asked for there.
+      const has = cause.source === "disk" ? `that has it and ${room}` : `with ${room}`;
       const choice = cause.rivals === 0
-        ? `only member left with ${room}`
+        ? `only member left ${has}`
         : `best of ${cause.rivals + 1} members with ${room}`;
       return `${choice}${sourceWords(cause.source)}${insteadWords(cause.instead)}`;
     }

@@ -16,7 +16,7 @@ Deno.test("the only member with room is said to be that", () => {
   const { summary, members, advice } = explainModel(view, "a");
   assert.equal(
     summary,
-    'host of "a" is node-01: only member left with 6.0 GiB free for it',
+    'host of "a" is node-01: only member left that has it and 6.0 GiB free for it',
   );
   assert.deepEqual(members.map(({ isHost }) => isHost), [true, false, false]);
   assert.equal(wordsOf(view, "a", 2), "needs 6.0 GiB of ram, has 5.0 GiB");

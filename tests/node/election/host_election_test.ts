@@ -132,16 +132,16 @@ Deno.test("a standby takes on what somebody wants and nobody serves, and says wh
   assert.deepEqual(stage.deeds, ["load b"]);
   const { isStandby, reason } = stage.election.standing();
   assert.equal(isStandby, false);
-  assert.match(reason ?? "", /^host of b: only member left with .* free for it$/);
-  assert.deepEqual(stage.decisions.map((text) => text.replace(/with .* free/, "with … free")), [
+  assert.match(reason ?? "", /^host of b: only member left that has it and .* free for it$/);
+  assert.deepEqual(stage.decisions.map((text) => text.replace(/and .* free/, "and … free")), [
     "stands_by null: every model that is asked for has a host",
-    "takes_on b: only member left with … free for it",
+    "takes_on b: only member left that has it and … free for it",
   ]);
   const [host] = stage.election.record().hosted;
-  assert.match(host?.why ?? "", /^only member left with/, "others read it too");
+  assert.match(host?.why ?? "", /^only member left that has it and/, "others read it too");
   assert.match(
     stage.election.reasons().get("b") ?? "",
-    /^node-01: only member left with .* free for it; asked of the mesh at node-02$/,
+    /^node-01: only member left that has it and .* free for it; asked of the mesh at node-02$/,
   );
 });
 
