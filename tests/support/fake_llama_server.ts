@@ -130,6 +130,9 @@ function argument(name: string): string | undefined {
   return at < 0 ? undefined : Deno.args[at + 1];
 }
 
+/** What answers name, as with the real one. */
+const MODEL_NAME = argument("--alias") ?? "fake";
+
 class FakeServer {
   #script: FakeScript;
   readonly #port: number;
@@ -336,9 +339,16 @@ async function play(answer: FakeAnswer, exchange: Exchange): Promise<void> {
 }
 
 async function playDefault({ path, body, response, script }: Exchange): Promise<void> {
-  const { status, value, isStream, tokens, from } = defaultAnswer(path, body, script);
-  if (!isStream) return sendJson(response, status, value);
+  const { status, value, isStream, tokens, from } = defaultAnswer(path, body, {
+    script,
+    model: MODEL_NAME,
+  });
   const { pauseMs = 0, isNumbered = false } = script;
+  if (!isStream) {
+    // In one piece it takes as long as word by word.
+    if (isNumbered && tokens * pauseMs > 0) await pause(tokens * pauseMs, response);
+    return sendJson(response, status, value);
+  }
   const answer = { kind: "stream", chunks: tokens, pauseMs } as const;
   await stream(answer, response, isNumbered ? from : undefined);
 }
@@ -404,7 +414,8 @@ async function stream(
     if (answer.hangAfter === index) return;
     const content = wordAt(index);
     const delta = index === 0 ? { role: "assistant", content } : { content };
-    const event = { object: "chat.completion.chunk", choices: [{ index: 0, delta }] };
+    const choices = [{ index: 0, delta }];
+    const event = { object: "chat.completion.chunk", model: MODEL_NAME, choices };
     const isWritten = response.write(`data: ${JSON.stringify(event)}\n\n`);
     if (!isWritten) await drained(response);
     if ((answer.pauseMs ?? 0) > 0) await pause(answer.pauseMs ?? 0, response);
