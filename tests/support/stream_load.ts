@@ -17,6 +17,8 @@ export interface StreamResult {
   readonly finishReasons: readonly string[];
   /** Tokens of the answer, as its usage counts them; undefined without usage. */
   readonly completionTokens: number | undefined;
+  /** Tokens of the prompt, as the usage counts them. */
+  readonly promptTokens: number | undefined;
 }
 
 /** Reads one stream to its end. `onEvent` is called with the count of events so far. */
@@ -30,6 +32,7 @@ export async function readStream(
   const finishReasons: string[] = [];
   const models = new Set<string>();
   let completionTokens: number | undefined;
+  let promptTokens: number | undefined;
   let continuedOn: string | undefined;
   let lastMs = performance.now();
   for (let block = await reader.next(); block !== undefined; block = await reader.next()) {
@@ -47,11 +50,12 @@ export async function readStream(
         finishReasons.push(choices[0].finish_reason);
       }
       completionTokens = usage?.completion_tokens ?? completionTokens;
+      promptTokens = usage?.prompt_tokens ?? promptTokens;
       text += choices[0]?.delta?.content ?? choices[0]?.text ?? "";
     }
   }
   const { status } = response;
-  const told = { models: [...models], finishReasons, completionTokens };
+  const told = { models: [...models], finishReasons, completionTokens, promptTokens };
   return { text, isDone, errors, continuedOn, pauseMs, status, ...told };
 }
 
