@@ -10,8 +10,8 @@ import { writeTinyModel } from "./tiny_gguf.ts";
 const CHAT = "/v1/chat/completions";
 
 /** How a {@link MeshTestNode} is started. */
-export interface MeshNodeOptions extends Omit<FakeNodeOptions, "servesTiny" | "model"> {
-  /** Name of the model that it serves. Absent: a member goes on without one, if others have any. */
+export interface MeshNodeOptions extends Omit<FakeNodeOptions, "servesTiny"> {
+  /** Name of the model that it serves, of the shape of `model`. Absent: a member goes on without one, if others have any. */
   readonly serves?: string;
   /** Serves the starter model, by the real engine. */
   readonly servesStarter?: boolean;
@@ -53,10 +53,10 @@ export class MeshTestNode implements AsyncDisposable {
   /** Starts a node; resolves when its doors are open. The token goes in by the environment, as a secret should. */
   static async start(options: MeshNodeOptions = {}): Promise<MeshTestNode> {
     const { serves, token, isClient = false, args = [], env = {}, ...more } = options;
-    const { onDisk = [], isStandby = false, servesStarter = false, ...rest } = more;
+    const { onDisk = [], isStandby = false, servesStarter = false, model = {}, ...rest } = more;
     const modelDir = await Deno.makeTempDir({ prefix: "mesh-llm-models-" });
     const path = join(modelDir, `${serves ?? "not-there"}.gguf`);
-    if (serves !== undefined) await writeTinyModel(path);
+    if (serves !== undefined) await writeTinyModel(path, model);
     const diskDir = join(modelDir, "disk");
     await Deno.mkdir(diskDir);
     for (const name of onDisk) await writeTinyModel(join(diskDir, `${name}.gguf`), { name });
