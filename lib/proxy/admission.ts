@@ -145,7 +145,7 @@ export class AdmissionMachine {
     }
     const placesMax = this.#fullAt(line, peer);
     if (placesMax !== undefined) {
-      return [{ kind: "refuse", id, retryAfterS: this.#retryAfterS(), placesMax }];
+      return [{ kind: "refuse", id, retryAfterS: this.#retryAfterS(nowMs), placesMax }];
     }
     line.set(id, { sinceMs: nowMs, peer });
     return [];
@@ -201,10 +201,20 @@ export class AdmissionMachine {
     return effects;
   }
 
-  /** When everybody who waits now will have started, as far as the last service times tell. */
-  #retryAfterS(): number {
+  /**
+   * When everybody who waits now will have started, as far as the last service times tell: slots come free in the order
+   * in which those who run will be done, again and again.
+   */
+  #retryAfterS(nowMs: number): number {
     const meanMs = this.#meanMs ?? SERVICE_MS_UNKNOWN;
-    const waitMs = (meanMs * Math.max(1, this.waitingCount)) / this.#slots;
+    const leftMs = [...this.#running.values()].map((startedMs) => {
+      const ranMs = nowMs - startedMs;
+      // Who takes longer than usual may take as long once more.
+      return ranMs > meanMs ? meanMs : meanMs - ranMs;
+    }).sort((a, b) => a - b);
+    const others = Math.max(0, this.waitingCount - 1);
+    const rounds = Math.floor(others / leftMs.length);
+    const waitMs = (leftMs[others % leftMs.length] ?? 0) + rounds * meanMs;
     return Math.min(RETRY_S_MAX, Math.max(RETRY_S_MIN, Math.ceil(waitMs / 1000)));
   }
 }

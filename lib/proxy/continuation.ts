@@ -268,7 +268,8 @@ export class Continuation implements ByteSource {
       nodeId: target.nodeId,
     });
     const { nodeId } = target;
-    router.handle({ kind: "answered", nodeId, model: this.#options.modelId }, call.nowMs);
+    const model = this.#options.modelId;
+    router.handle({ kind: "answered", nodeId, model, isRetry: true }, call.nowMs);
   }
 
   /** The rest of a chat as text: the template is applied by the engine that goes on. */

@@ -99,7 +99,7 @@ export async function forward(
       if (poolOf(target) !== pool) await options.onMove?.(target);
       pool = poolOf(target);
       const asked = i < targets.length - 1 ? { ...request, hasAlternative: true } : request;
-      const answer = await attempt(asked, { target, hasChoice }, options);
+      const answer = await attempt(asked, { target, hasChoice, isRetry: i > 0 }, options);
       if (answer.error === undefined && answer.response.status < 400) return answer;
       const { response: { status }, error } = answer;
       if (isEngineLoading(status, error)) {
@@ -127,7 +127,11 @@ export async function forward(
 /** Sends the request to one target; resolves when its answer has begun, or it has said no. */
 async function attempt(
   request: UpstreamRequest,
-  { target, hasChoice }: { readonly target: Target; readonly hasChoice: boolean },
+  { target, hasChoice, isRetry }: {
+    readonly target: Target;
+    readonly hasChoice: boolean;
+    readonly isRetry: boolean;
+  },
   options: ForwardOptions,
 ): Promise<Forwarded> {
   const { call, modelId, busy, router } = options;
@@ -149,7 +153,7 @@ async function attempt(
   call.onHead();
   // Where one node alone serves a model, what is learned of it decides nothing and costs every request.
   const beginning = hasChoice ? options.beginning?.() : undefined;
-  router.handle({ kind: "answered", nodeId, model: modelId, beginning }, call.nowMs);
+  router.handle({ kind: "answered", nodeId, model: modelId, beginning, isRetry }, call.nowMs);
   if (!hasChoice) return { target, response, error: undefined };
   const onComplete = (tail: Uint8Array): void => {
     // Whoever went on with it is measured.

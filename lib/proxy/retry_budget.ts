@@ -1,7 +1,8 @@
 /**
  * How often this node may ask anew for what failed elsewhere: a share of the requests that it takes in, and a reserve
  * for the moment when one machine with everything on it is lost. When all hosts fail, requests are then not
- * multiplied by the number of tries.
+ * multiplied by the number of tries. What was asked anew and answered multiplied nothing: it gives back what it took,
+ * or else a mesh that loses one machine after the other would use up its reserve with every request saved.
  */
 
 import { TokenBucket } from "../base/token_bucket.ts";
@@ -20,6 +21,11 @@ export class RetryBudget {
   /** A new request came. */
   earn(): void {
     this.#bucket.give(EARNED);
+  }
+
+  /** What was asked anew is answered. */
+  giveBack(): void {
+    this.#left = Math.min(RESERVE, this.#left + 1);
   }
 
   /** Takes one retry; false when none is left. */

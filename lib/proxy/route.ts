@@ -42,6 +42,8 @@ export type RouteEvent =
     readonly nodeId: string;
     readonly model: string;
     readonly beginning?: Beginning | undefined;
+    /** It had failed elsewhere: it gives back what it took by {@link Router.mayRetry}. @default {false} */
+    readonly isRetry?: boolean;
   }
   /** It gave no answer, or broke one off. Not: it said that it is busy. */
   | { readonly kind: "failed"; readonly nodeId: string }
@@ -112,6 +114,7 @@ export class Router {
         return this.#health.failed(event.nodeId, nowMs);
       case "answered":
         this.#health.answered(event.nodeId);
+        if (event.isRetry === true) this.#budget.giveBack();
         return this.#settle(event.model, event.beginning, event.nodeId);
       case "ended":
         return this.#speeds.measured(event.nodeId, event.model, event);

@@ -54,13 +54,31 @@ Deno.test("AdmissionMachine forgets a waiter that leaves", () => {
 Deno.test("AdmissionMachine refuses beyond its queue, with a time from measured ones", () => {
   const one = machine(2);
   for (const id of [1, 2, 3, 4, 5]) arrive(one, id);
-  assert.deepEqual(arrive(one, 6), [{ kind: "refuse", id: 6, retryAfterS: 8, placesMax: 3 }]);
+  // Nothing was measured: five seconds each, two at a time, and the third who waits is third in line.
+  assert.deepEqual(arrive(one, 6), [{ kind: "refuse", id: 6, retryAfterS: 10, placesMax: 3 }]);
   one.handle({ kind: "leave", id: 1 }, 20_000);
   arrive(one, 7, 20_000);
-  // Twenty seconds each, three waiters, two slots.
-  assert.deepEqual(arrive(one, 8, 20_000), [
-    { kind: "refuse", id: 8, retryAfterS: 30, placesMax: 3 },
-  ]);
+  // Twenty seconds each: one slot is free in a moment, both in twenty seconds.
+  assert.deepEqual(arrive(one, 8, 20_000), [{
+    kind: "refuse",
+    id: 8,
+    retryAfterS: 20,
+    placesMax: 3,
+  }]);
+  // Who has run for longer than that may take as long again.
+  assert.deepEqual(arrive(one, 9, 25_000), [{
+    kind: "refuse",
+    id: 9,
+    retryAfterS: 35,
+    placesMax: 3,
+  }]);
+});
+
+Deno.test("AdmissionMachine tells nobody to come back before a slot can be free: many slots began at once", () => {
+  const one = machine(8);
+  for (let id = 1; id <= 11; id += 1) arrive(one, id);
+  // It was the share of one slot in the time of one request: 2 s, when the first of eight ends after 5.
+  assert.deepEqual(arrive(one, 12), [{ kind: "refuse", id: 12, retryAfterS: 5, placesMax: 3 }]);
 });
 
 Deno.test("AdmissionMachine expires waiters at their time, and says when to look", () => {

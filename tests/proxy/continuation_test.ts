@@ -113,6 +113,23 @@ Deno.test("an answer goes on when its second host dies too, and when a broken on
   assert.deepEqual(door.events.filter(({ kind }) => kind === "continued").length, 2);
 });
 
+Deno.test("hosts that break off one answer after the other do not use up what is for an outage", async () => {
+  const { door, one, two } = hosts();
+  one.isCrash = two.isCrash = false;
+  for (let i = 0; i < 300; i += 1) {
+    // Whoever is asked first: the one that broke off last is avoided.
+    one.cuts.splice(0, Infinity, { kind: "after bytes", count: 500 });
+    two.cuts.splice(0, Infinity, ...one.cuts);
+    const answering = ask(door);
+    while (door.finished.length === i) {
+      await new Promise((turned) => setTimeout(turned, 0));
+      door.time.advance(100);
+    }
+    const { text, errors } = await answering;
+    assert.deepEqual([text, errors], [WHOLE, []], `answer ${i}`);
+  }
+});
+
 Deno.test("the client is told at the end who went on", async () => {
   const { door, one } = hosts();
   one.cuts.push({ kind: "after bytes", count: 500 });

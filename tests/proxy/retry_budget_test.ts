@@ -21,3 +21,14 @@ Deno.test("RetryBudget fills slowly by itself, never beyond its reserve", () => 
   assert.equal(takeAll(budget, 1_000), 2);
   assert.equal(takeAll(budget, 3_600_000), 256);
 });
+
+Deno.test("RetryBudget gets back what was answered, never beyond its reserve", () => {
+  const budget = new RetryBudget();
+  // Machines die one after the other, each with sixty requests that others answer.
+  for (let machine = 0; machine < 50; machine += 1) {
+    for (let i = 0; i < 60; i += 1) assert.ok(budget.take(0));
+    for (let i = 0; i < 60; i += 1) budget.giveBack();
+  }
+  budget.giveBack();
+  assert.equal(takeAll(budget, 0), 256);
+});

@@ -1,6 +1,7 @@
 /** Conversations over several replicas whose caches hold what they answered: how much of the prompts is found there. */
 import assert from "node:assert/strict";
 import { nowhere } from "#support/memory_upstream.ts";
+import { seeded } from "#support/seeded.ts";
 import { beginningOf } from "~/proxy/conversation.ts";
 import { JsonScanner } from "~/proxy/json_scan.ts";
 import { Router } from "~/proxy/route.ts";
@@ -11,12 +12,6 @@ const RULES = { role: "system", content: "Follow these rules. ".repeat(400) };
 interface Turn {
   readonly role: string;
   readonly content: string;
-}
-
-/** Draws the same numbers in each run. */
-function seeded(seed: number): { next: () => number } {
-  let state = seed;
-  return { next: () => (state = (state * 16_807) % 2_147_483_647) / 2_147_483_647 };
 }
 
 function commonLength(a: string, b: string): number {

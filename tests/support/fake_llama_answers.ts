@@ -52,8 +52,12 @@ interface RequestBody {
   readonly content?: unknown;
 }
 
-/** What the real server would answer, in shape. */
-export function defaultAnswer(path: string, body: Uint8Array, script: FakeScript): DefaultAnswer {
+/** What the real server would answer, in shape; `model` is what it calls its model. */
+export function defaultAnswer(
+  path: string,
+  body: Uint8Array,
+  { script, model }: { readonly script: FakeScript; readonly model: string },
+): DefaultAnswer {
   const request = parse(body);
   if (request === undefined) {
     return whole(400, {
@@ -64,16 +68,20 @@ export function defaultAnswer(path: string, body: Uint8Array, script: FakeScript
   const from = script.isNumbered === true ? wordsGiven(request.messages) : 0;
   const tokens = Math.max(0, Math.min((script.chunks ?? 8) - from, limit));
   if (request.stream === true) return { status: 200, value: null, isStream: true, tokens, from };
-  return wholeAnswer(path, request, tokens);
+  return { ...wholeAnswer(path, request, { tokens, model }), tokens };
 }
 
-function wholeAnswer(path: string, request: RequestBody, tokens: number): DefaultAnswer {
+function wholeAnswer(
+  path: string,
+  request: RequestBody,
+  { tokens, model }: { readonly tokens: number; readonly model: string },
+): DefaultAnswer {
   const text = "word ".repeat(tokens).trimEnd();
   switch (path) {
     case "/v1/chat/completions":
       return whole(200, {
         object: "chat.completion",
-        model: "fake",
+        model,
         created: 1_700_000_000,
         choices: [{
           index: 0,

@@ -79,6 +79,8 @@ export interface FakeScript {
   readonly ignoresSigterm?: boolean;
   /** The end of standard input does nothing, whatever the environment says. */
   readonly ignoresStdin?: boolean;
+  /** So many requests with POST are answered; those after them wait until this is more. @default {all} */
+  readonly answersUpTo?: number;
   /** Time before each answer to a POST begins, in milliseconds. @default {0} */
   readonly serviceMs?: number;
   /** Events in a stream unless the answer says so. @default {8} */
@@ -113,11 +115,15 @@ export interface FakeRecord {
   readonly byPath: Readonly<Record<string, number>>;
   /** Names of the headers of the last request with POST. */
   readonly lastHeaderNames: readonly string[];
+  /** Ids (`x-request-id`) of the last thousand requests with POST, oldest first. */
+  readonly requestIds: readonly string[];
 }
 
 /** Largest body that is read: as much as the real proxy lets through. */
 const BODY_BYTES_MAX = 65 * 1024 * 1024;
 const LOAD_POLL_MS = 10;
+const HELD_POLL_MS = 5;
+const REQUEST_IDS_MAX = 1_000;
 
 const ENCODER = new TextEncoder();
 
@@ -129,6 +135,9 @@ function argument(name: string): string | undefined {
   const at = Deno.args.indexOf(name);
   return at < 0 ? undefined : Deno.args[at + 1];
 }
+
+/** What answers name, as with the real one. */
+const MODEL_NAME = argument("--alias") ?? "fake";
 
 class FakeServer {
   #script: FakeScript;
@@ -145,6 +154,7 @@ class FakeServer {
   #active = 0;
   #bodyBytes = 0;
   #lastHeaderNames: readonly string[] = [];
+  readonly #requestIds: string[] = [];
 
   constructor(script: FakeScript, port: number) {
     this.#script = script;
@@ -245,6 +255,7 @@ class FakeServer {
       bodyBytes: this.#bodyBytes,
       byPath: this.#byPath,
       lastHeaderNames: this.#lastHeaderNames,
+      requestIds: this.#requestIds,
     };
   }
 
@@ -265,9 +276,13 @@ class FakeServer {
     const script = this.#script;
     const answer = this.#nextAnswer(path);
     if (isPost) this.#follow(request, response);
+    const place = this.#received;
     // Older runtimes never end the body of a request that has none.
     const body = isPost ? await readBody(request) : new Uint8Array();
     this.#bodyBytes += body.byteLength;
+    while (isPost && place > (this.#script.answersUpTo ?? Infinity) && !response.destroyed) {
+      await pause(HELD_POLL_MS, response);
+    }
     const serviceMs = isPost ? script.serviceMs ?? 0 : 0;
     if (serviceMs > 0) await pause(serviceMs, response);
     if (response.destroyed) return;
@@ -279,6 +294,8 @@ class FakeServer {
     this.#received += 1;
     this.#active += 1;
     this.#lastHeaderNames = Object.keys(request.headers).sort();
+    this.#requestIds.push(String(request.headers["x-request-id"]));
+    if (this.#requestIds.length > REQUEST_IDS_MAX) this.#requestIds.shift();
     response.on("close", () => {
       this.#active -= 1;
       if (response.writableFinished) this.#answered += 1;
@@ -336,9 +353,16 @@ async function play(answer: FakeAnswer, exchange: Exchange): Promise<void> {
 }
 
 async function playDefault({ path, body, response, script }: Exchange): Promise<void> {
-  const { status, value, isStream, tokens, from } = defaultAnswer(path, body, script);
-  if (!isStream) return sendJson(response, status, value);
+  const { status, value, isStream, tokens, from } = defaultAnswer(path, body, {
+    script,
+    model: MODEL_NAME,
+  });
   const { pauseMs = 0, isNumbered = false } = script;
+  if (!isStream) {
+    // In one piece it takes as long as word by word.
+    if (isNumbered && tokens * pauseMs > 0) await pause(tokens * pauseMs, response);
+    return sendJson(response, status, value);
+  }
   const answer = { kind: "stream", chunks: tokens, pauseMs } as const;
   await stream(answer, response, isNumbered ? from : undefined);
 }
@@ -404,7 +428,8 @@ async function stream(
     if (answer.hangAfter === index) return;
     const content = wordAt(index);
     const delta = index === 0 ? { role: "assistant", content } : { content };
-    const event = { object: "chat.completion.chunk", choices: [{ index: 0, delta }] };
+    const choices = [{ index: 0, delta }];
+    const event = { object: "chat.completion.chunk", model: MODEL_NAME, choices };
     const isWritten = response.write(`data: ${JSON.stringify(event)}\n\n`);
     if (!isWritten) await drained(response);
     if ((answer.pauseMs ?? 0) > 0) await pause(answer.pauseMs ?? 0, response);

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { controlFake, fakeRecord, type FakeStart, fakeStarts, until } from "./fake_engine.ts";
 import type { FakeRecord, FakeScript } from "./fake_llama_server.ts";
 import { NodeProcess, type NodeProcessOptions } from "./node_process.ts";
+import { writeRealBinDir } from "./real_bin_dir.ts";
 import { type TinyModelOptions, writeTinyModel } from "./tiny_gguf.ts";
 
 const SERVER_PATH = join(import.meta.dirname ?? ".", "fake_llama_server.ts");
@@ -31,6 +32,8 @@ export async function writeFakeBinDir(dir: string, script: FakeScript): Promise<
 /** How a {@link FakeNode} is started. */
 export interface FakeNodeOptions extends NodeProcessOptions {
   readonly script?: FakeScript;
+  /** With "real" llama.cpp itself computes, as in {@link writeRealBinDir}. @default {"scripted"} */
+  readonly engine?: "scripted" | "real";
   readonly model?: TinyModelOptions;
   /** False: the caller names what is served, or nothing. @default {true} */
   readonly servesTiny?: boolean;
@@ -49,10 +52,12 @@ export class FakeNode implements AsyncDisposable {
 
   /** Starts it; does not wait for anything. */
   static async start(options: FakeNodeOptions = {}): Promise<FakeNode> {
-    const { script = {}, model = {}, servesTiny = true, args = [], ...rest } = options;
+    const { script = {}, model = {}, servesTiny = true, args = [], engine, ...rest } = options;
     const dir = await Deno.makeTempDir({ prefix: "mesh-llm-fake-" });
     const startsFile = join(dir, "starts");
-    const binDir = await writeFakeBinDir(dir, { startsFile, ...script });
+    const binDir = engine === "real"
+      ? await writeRealBinDir(dir)
+      : await writeFakeBinDir(dir, { startsFile, ...script });
     const path = await writeTinyModel(join(dir, `${FAKE_MODEL}.gguf`), model);
     const own = ["--bin-dir", binDir, ...(servesTiny ? ["--model", path] : [])];
     return new FakeNode(await NodeProcess.start({ ...rest, args: [...own, ...args] }), dir);

@@ -1,6 +1,8 @@
 /** Nodes of one mesh as processes on this machine, each with the scripted engine and a model of its own. */
 import { join } from "node:path";
+import { STARTER } from "~/models/catalogue.ts";
 import { FakeNode, type FakeNodeOptions } from "./fake_node.ts";
+import { ensureTestModel, TEST_MODELS_DIR } from "./model.ts";
 import { NodeEvents } from "./node_events.ts";
 import type { NodeProcess } from "./node_process.ts";
 import { writeTinyModel } from "./tiny_gguf.ts";
@@ -8,9 +10,11 @@ import { writeTinyModel } from "./tiny_gguf.ts";
 const CHAT = "/v1/chat/completions";
 
 /** How a {@link MeshTestNode} is started. */
-export interface MeshNodeOptions extends Omit<FakeNodeOptions, "servesTiny" | "model"> {
-  /** Name of the model that it serves. Absent: a member goes on without one, if others have any. */
+export interface MeshNodeOptions extends Omit<FakeNodeOptions, "servesTiny"> {
+  /** Name of the model that it serves, of the shape of `model`. Absent: a member goes on without one, if others have any. */
   readonly serves?: string;
+  /** Serves the starter model, by the real engine. */
+  readonly servesStarter?: boolean;
   /** Models in its folder of models: it can serve them when somebody asks. */
   readonly onDisk?: readonly string[];
   /** Asks for no model to serve. */
@@ -49,20 +53,22 @@ export class MeshTestNode implements AsyncDisposable {
   /** Starts a node; resolves when its doors are open. The token goes in by the environment, as a secret should. */
   static async start(options: MeshNodeOptions = {}): Promise<MeshTestNode> {
     const { serves, token, isClient = false, args = [], env = {}, ...more } = options;
-    const { onDisk = [], isStandby = false, ...rest } = more;
+    const { onDisk = [], isStandby = false, servesStarter = false, model = {}, ...rest } = more;
     const modelDir = await Deno.makeTempDir({ prefix: "mesh-llm-models-" });
     const path = join(modelDir, `${serves ?? "not-there"}.gguf`);
-    if (serves !== undefined) await writeTinyModel(path);
+    if (serves !== undefined) await writeTinyModel(path, model);
     const diskDir = join(modelDir, "disk");
     await Deno.mkdir(diskDir);
     for (const name of onDisk) await writeTinyModel(join(diskDir, `${name}.gguf`), { name });
-    const served = isStandby ? [] : ["--model", path];
+    const served = isStandby ? [] : ["--model", servesStarter ? STARTER.name : path];
+    if (servesStarter) await ensureTestModel();
     const fake = await FakeNode.start({
       ...rest,
+      ...(servesStarter ? { engine: "real" } : {}),
       servesTiny: false,
       args: [...(isClient ? ["--client"] : served), ...args],
       env: {
-        MESH_LLM_MODELS_DIR: diskDir,
+        MESH_LLM_MODELS_DIR: servesStarter ? TEST_MODELS_DIR : diskDir,
         ...(token === undefined ? {} : { MESH_LLM_JOIN: token }),
         ...env,
       },

@@ -23,6 +23,12 @@ export async function environmentOf(pid: number): Promise<Record<string, string>
   return Object.fromEntries(pairs);
 }
 
+/** The processes that the process started itself and that are still there. */
+export async function childrenOf(pid: number): Promise<number[]> {
+  const text = await Deno.readTextFile(`/proc/${pid}/task/${pid}/children`);
+  return text.split(" ").filter((word) => word !== "").map(Number);
+}
+
 /** Ends a process that may be gone already. */
 export function killIfAny(pid: number): void {
   try {
