@@ -4,7 +4,6 @@
  * multiplied by the number of tries. What was asked anew and answered multiplied nothing: it gives back what it took,
  * or else a mesh that loses one machine after the other would use up its reserve with every request saved.
  */
-
 import { TokenBucket } from "../base/token_bucket.ts";
 
 /** What one request earns: in the long run one in five may be asked twice. */
@@ -25,7 +24,7 @@ export class RetryBudget {
 
   /** What was asked anew is answered. */
   giveBack(): void {
-    this.#left = Math.min(RESERVE, this.#left + 1);
+    this.#bucket.give(1);
   }
 
   /** Takes one retry; false when none is left. */
