@@ -122,6 +122,10 @@ export class MeshLink implements Link {
     return await this.#streams.open();
   }
 
+  answersTaken(): Promise<void> {
+    return this.#streams.answersTaken();
+  }
+
   close(reason: string): void {
     this.#finish({ reason, says: true });
   }

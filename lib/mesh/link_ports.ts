@@ -64,6 +64,8 @@ export interface Link {
   send(message: ControlMessage): void;
   /** @throws {LinkClosedError} when the link is closed */
   openStream(): Promise<PeerStream>;
+  /** Resolves when the peer has all that its streams of now were answered, or they broke off. */
+  answersTaken(): Promise<void>;
   /** Says `bye` with the reason and closes; only the first call counts. */
   close(reason: string): void;
   /** Resolves when nothing of it is left: after the `bye` has reached the peer, or a second. */

@@ -38,6 +38,8 @@ export class LinkStreams {
   readonly #ours = new Map<number, FramedStream>();
   readonly #theirs = new Map<number, FramedStream>();
   readonly #earlyCancels = new Set<number>();
+  /** Told when no stream of the peer is left. */
+  readonly #waiting: (() => void)[] = [];
   #lastId = 0;
   #newestOfTheirs = 0;
   #closed: string | undefined;
@@ -81,6 +83,12 @@ export class LinkStreams {
     const stream = (byOpener ? this.#theirs : this.#ours).get(id);
     if (stream !== undefined) return stream.breakOff("The peer gave the stream up");
     if (byOpener && id > this.#newestOfTheirs) this.#rememberCancel(id);
+  }
+
+  /** Resolves when the peer's streams are over: it closes each when it has read the answer to its END. */
+  answersTaken(): Promise<void> {
+    if (this.#theirs.size === 0) return Promise.resolve();
+    return new Promise((taken) => this.#waiting.push(taken));
   }
 
   /** The link is over. */
@@ -146,10 +154,16 @@ export class LinkStreams {
       timers: this.#host.timers,
       heard: () => this.#host.heard(),
       cancelled: () => this.#host.cancel(id, map === this.#ours),
-      over: () => map.delete(id),
+      over: () => this.#over(map, id),
     }, prefix);
     map.set(id, stream);
     return stream;
+  }
+
+  #over(map: Map<number, FramedStream>, id: number): void {
+    map.delete(id);
+    if (this.#theirs.size > 0) return;
+    for (const taken of this.#waiting.splice(0)) taken();
   }
 }
 
