@@ -58,6 +58,8 @@ export type ControlMessage =
   }
   /** Asks an issuer for a fresh membership certificate; `certificate` is its answer (a JWS). */
   | { readonly t: "renew" }
+  /** Wants the streams of the receiver back, each when its exchange is over: the sender is about to leave. */
+  | { readonly t: "release" }
   | { readonly t: "renewed"; readonly certificate: string }
   /** From a client, which has no record to show it in: its own certificate (a JWS), newer than that of the handshake. */
   | { readonly t: "certificate"; readonly certificate: string }

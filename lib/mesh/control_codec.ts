@@ -116,6 +116,7 @@ const READERS: Readers = {
     })),
   }),
   renew: () => ({ t: "renew" }),
+  release: () => ({ t: "release" }),
   renewed: (json) => ({ t: "renewed", certificate: member(json, "certificate", isPaper) }),
   certificate: (json) => ({
     t: "certificate",

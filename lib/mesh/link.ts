@@ -122,6 +122,11 @@ export class MeshLink implements Link {
     return await this.#streams.open();
   }
 
+  answersTaken(): Promise<void> {
+    this.send({ t: "release" });
+    return this.#streams.answersTaken();
+  }
+
   close(reason: string): void {
     this.#finish({ reason, says: true });
   }
@@ -160,6 +165,8 @@ export class MeshLink implements Link {
         return this.#machine.pong(message.n, this.#parts.clock.nowMs());
       case "cancel":
         return this.#streams.cancelledByPeer(message.stream, message.byOpener);
+      case "release":
+        return this.#streams.release();
       case "bye":
         return this.#finish({ reason: message.reason, byPeer: true });
       default:

@@ -38,7 +38,7 @@ export interface LinkEnd {
 
 /** What a link tells its owner. Handlers must not throw; they may be set once, before {@link Link.start}. */
 export interface LinkEvents {
-  /** A control message other than ping, pong, cancel and bye. */
+  /** A control message other than ping, pong, cancel, release and bye. */
   message(message: ControlMessage): void;
   /** The peer opened a stream. */
   stream(stream: PeerStream): void;
@@ -64,6 +64,11 @@ export interface Link {
   send(message: ControlMessage): void;
   /** @throws {LinkClosedError} when the link is closed */
   openStream(): Promise<PeerStream>;
+  /**
+   * Asks the peer for its streams back: we are about to leave. Resolves when it has read all that they were answered,
+   * or they broke off.
+   */
+  answersTaken(): Promise<void>;
   /** Says `bye` with the reason and closes; only the first call counts. */
   close(reason: string): void;
   /** Resolves when nothing of it is left: after the `bye` has reached the peer, or a second. */

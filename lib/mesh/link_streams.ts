@@ -17,7 +17,7 @@ import type { ByteStream, Connection } from "./transport.ts";
 
 /** For a stream's first bytes, once it is there. */
 const PREFIX_MS = 5_000;
-/** For our end of a stream that the peer has ended. */
+/** For a stream that is given back to end on both sides. */
 const END_MS = 10_000;
 /** For the peer to allow another stream. */
 const OPEN_MS = 10_000;
@@ -48,6 +48,12 @@ export class LinkStreams {
   readonly #earlyCancels = new Set<number>();
   /** Streams of ours on which nothing runs; used last, taken first. */
   #kept: ByteStream[] = [];
+  /** The peer wants its streams back. */
+  #isReleasing = false;
+  /** Streams of the peer on which nothing runs. */
+  #idleOfTheirs = 0;
+  /** Told when no stream of the peer is left. */
+  readonly #waiting: (() => void)[] = [];
   #lastId = 0;
   #newestOfTheirs = 0;
   #closed: string | undefined;
@@ -92,6 +98,18 @@ export class LinkStreams {
     const stream = (byOpener ? this.#theirs : this.#ours).get(id);
     if (stream !== undefined) return stream.breakOff("The peer gave the stream up");
     if (byOpener && id > this.#newestOfTheirs) this.#rememberCancel(id);
+  }
+
+  /** Resolves when the peer's streams are over: asked for them, it ends each when it has read the answer to its END. */
+  answersTaken(): Promise<void> {
+    if (this.#theirs.size + this.#idleOfTheirs === 0) return Promise.resolve();
+    return new Promise((taken) => this.#waiting.push(taken));
+  }
+
+  /** The peer wants its streams back: ends those on which nothing runs, and from now on each with its exchange. */
+  release(): void {
+    this.#isReleasing = true;
+    for (const bytes of this.#kept.splice(0)) void this.#giveBack(bytes);
   }
 
   /** The link is over. */
@@ -161,11 +179,19 @@ export class LinkStreams {
 
   /** Waits for the next exchange on a stream of the peer, for as long as it keeps it. */
   async #takeNext(bytes: ByteStream, next: Promise<Chunk>): Promise<void> {
+    this.#idleOfTheirs += 1;
     const first = await next;
-    if (first !== undefined && this.#closed === undefined) return await this.#take(bytes, first);
-    // The transport takes a stream back when both directions have ended.
+    if (first !== undefined && this.#closed === undefined) void this.#take(bytes, first);
+    else void this.#giveBack(bytes);
+    this.#idleOfTheirs -= 1;
+    this.#tellIfNone();
+  }
+
+  /** The transport takes a stream back when both directions have ended and were read. */
+  async #giveBack(bytes: ByteStream): Promise<void> {
     const cancel = this.#host.timers.after(END_MS, () => bytes.abort());
     await bytes.end().catch(() => {});
+    while (await bytes.read() !== undefined);
     cancel();
     bytes.abort();
   }
@@ -178,7 +204,7 @@ export class LinkStreams {
       return true;
     }
     // A read under way would take the beginning of the next answer.
-    if (next !== undefined || this.#kept.length >= KEPT_MAX) return false;
+    if (next !== undefined || this.#isReleasing || this.#kept.length >= KEPT_MAX) return false;
     this.#kept.push(bytes);
     return true;
   }
@@ -194,10 +220,20 @@ export class LinkStreams {
       heard: () => this.#host.heard(),
       cancelled: () => this.#host.cancel(id, isOurs),
       keep: (next) => this.#keep(isOurs, bytes, next),
-      over: () => map.delete(id),
+      over: () => this.#over(map, id),
     }, start);
     map.set(id, stream);
     return stream;
+  }
+
+  #over(map: Map<number, FramedStream>, id: number): void {
+    map.delete(id);
+    this.#tellIfNone();
+  }
+
+  #tellIfNone(): void {
+    if (this.#theirs.size + this.#idleOfTheirs > 0) return;
+    for (const taken of this.#waiting.splice(0)) taken();
   }
 }
 

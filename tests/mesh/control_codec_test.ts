@@ -39,6 +39,7 @@ const message: fc.Arbitrary<ControlMessage> = fc.oneof(
     addresses: fc.array(address, { maxLength: 8 }),
   }),
   fc.record({ t: fc.constant("renew") }),
+  fc.record({ t: fc.constant("release") }),
   fc.record({ t: fc.constant("renewed"), certificate: paper }),
   fc.record({ t: fc.constant("certificate"), certificate: paper }),
   fc.record({ t: fc.constant("grant"), grant: paper }),

@@ -130,6 +130,32 @@ Deno.test("a cut network makes a link suspect, then silent; healed, it is live b
   await atB.end;
 });
 
+Deno.test("answers are taken when the peer has read them to their END, or is gone", async () => {
+  const world = new World();
+  const { a, b, atB } = await world.link();
+  await b.answersTaken();
+  const exchange = async () => {
+    const asked = await a.openStream();
+    await asked.write({ kind: "head", head: {} });
+    await asked.end();
+    const answering = await atB.nextStream();
+    while (await answering.read() !== undefined);
+    let isTaken = false;
+    const taken = b.answersTaken().then(() => isTaken = true);
+    await answering.write({ kind: "data", bytes: new Uint8Array(9) });
+    await answering.end();
+    await settle();
+    assert.equal(isTaken, false);
+    return { asked, taken };
+  };
+  const read = await exchange();
+  while (await read.asked.read() !== undefined);
+  await read.taken;
+  const unread = await exchange();
+  a.close("gone");
+  await unread.taken;
+});
+
 Deno.test("a link that hears nothing for 15 s is lost, with its streams", async () => {
   const world = new World();
   const { a, atA, atB } = await world.link();
@@ -395,6 +421,20 @@ Deno.test("exchanges one after another share a stream; what was given up does no
   await settle();
   await exchange({ a, atB }, 601);
   assert.equal(world.network.streamCount, 3);
+  a.close("done");
+  b.close("done");
+});
+
+Deno.test("whoever leaves gets its peer's streams back, those too on which nothing runs", async () => {
+  const world = new World();
+  const { a, b, atB } = await world.link();
+  await exchange({ a, atB }, 1);
+  assert.equal(world.network.streamCount, 2);
+  await b.answersTaken();
+  await exchange({ a, atB }, 2);
+  await exchange({ a, atB }, 3);
+  assert.equal(world.network.streamCount, 4, "none is kept from then on");
+  await b.answersTaken();
   a.close("done");
   b.close("done");
 });

@@ -25,6 +25,8 @@ export class FakeLink implements Link {
   readonly rttMs = 1;
   readonly gone = Promise.resolve();
   readonly sent: ControlMessage[] = [];
+  /** When its peer has all answers. */
+  taken: Promise<void> = Promise.resolve();
   health: LinkHealth = "live";
   /** Why it was closed by its owner. */
   closedFor: string | undefined;
@@ -65,6 +67,10 @@ export class FakeLink implements Link {
 
   openStream(): Promise<PeerStream> {
     return Promise.reject(new LinkClosedError("A fake link has no streams"));
+  }
+
+  answersTaken(): Promise<void> {
+    return this.taken;
   }
 
   close(reason: string): void {

@@ -153,6 +153,15 @@ export class LinkTable {
     this.#links.get(peer)?.close(reason);
   }
 
+  /** Resolves when all peers have what they were answered, or after `limitMs` milliseconds. */
+  async answersTaken(limitMs: number): Promise<void> {
+    const links = [...this.#links.values(), ...this.#retired.keys()];
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#options.timers.after(limitMs, resolve);
+    await Promise.race([Promise.all(links.map((link) => link.answersTaken())), late]);
+    cancel();
+  }
+
   /** Ends all links and every dial; resolves when the goodbyes have arrived, or had their time. */
   async close(reason: string): Promise<void> {
     this.#closing.abort();

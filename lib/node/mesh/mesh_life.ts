@@ -42,6 +42,8 @@ import { RecordDesk } from "./record_desk.ts";
 const JOIN_STAGGER_MS = 500;
 /** For all peers of a token. */
 const JOIN_MS_MAX = 15_000;
+/** For the last words of answers to be read by who asked: some round trips of the slowest way. */
+const ANSWERS_MS = 2_000;
 
 /** What this node is, in whatever mesh. */
 export interface LifeSelf {
@@ -233,6 +235,8 @@ export class MeshLife {
     if (this.#isLeaving) return;
     this.#isLeaving = true;
     await this.voice.speak();
+    // A link that closes takes with it what its peer has not read: the last words of answers.
+    await this.session.table.answersTaken(ANSWERS_MS);
     await this.close("leaving");
   }
 

@@ -244,3 +244,15 @@ Deno.test("link table: who was revoked is not dialled: not one packet is sent", 
   });
   assert.deepEqual([bench.dialled, bench.table.wasDialled("z")], [[], false]);
 });
+
+Deno.test("link table: waits for peers to take their answers, not for ever", async () => {
+  const bench = new Bench();
+  const links = [new FakeLink("p"), new FakeLink("q")];
+  for (const link of links) await bench.accept(link);
+  await bench.table.answersTaken(2_000);
+  assert.equal(bench.time.pendingCount, 0);
+  links[1]!.taken = new Promise(() => {});
+  const waiting = bench.table.answersTaken(2_000);
+  bench.time.advance(2_000);
+  await waiting;
+});
