@@ -4,10 +4,10 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
 import { ELECTION_SCENARIOS, playElection } from "./lib/simulation/election/scenarios.ts";
 import { print, runMain } from "./lib/entry.ts";
 import { parseCount } from "./lib/parse_count.ts";
+import { parseFlags } from "./lib/parse_flags.ts";
 import { play, SCENARIOS } from "./lib/simulation/scenarios.ts";
 import { tableOf, Tally } from "./lib/simulation/table.ts";
 import { World } from "./lib/simulation/world.ts";
@@ -41,12 +41,7 @@ function parseOptions(args: readonly string[]): Options | undefined {
     scenario: { type: "string" },
     help: { type: "boolean", short: "h" },
   } as const;
-  let values;
-  try {
-    values = parseArgs({ args: [...args], strict: true, options }).values;
-  } catch (cause) {
-    throw new SyntaxError(`Cannot parse the flags: ${(cause as Error).message}`, { cause });
-  }
+  const values = parseFlags(args, options);
   if (values.help === true) return undefined;
   const all = ["start", ...Object.keys(SCENARIOS), ...Object.keys(ELECTION_SCENARIOS)];
   const { scenario } = values;

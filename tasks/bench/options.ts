@@ -1,5 +1,5 @@
 /** The command line of the bench, and how much is measured. Pure. */
-import { parseArgs } from "node:util";
+import { parseFlags } from "../lib/parse_flags.ts";
 
 /** Parts of the bench, in the order they run. */
 export const SECTIONS = ["start", "memory", "latency", "throughput", "mesh", "decode"] as const;
@@ -96,7 +96,7 @@ export const USAGE = [
  * @throws {SyntaxError} when something is not understood
  */
 export function parseOptions(args: readonly string[]): BenchOptions {
-  const values = parse(args);
+  const values = parseFlags(args, FLAGS);
   const sizes = values.quick === true ? QUICK : FULL;
   return {
     sections: parseSections(values.only),
@@ -107,34 +107,14 @@ export function parseOptions(args: readonly string[]): BenchOptions {
   };
 }
 
-interface Values {
-  readonly quick?: boolean;
-  readonly json?: boolean;
-  readonly check?: boolean;
-  readonly help?: boolean;
-  readonly only?: string;
-  readonly rounds?: string;
-}
-
-function parse(args: readonly string[]): Values {
-  try {
-    return parseArgs({
-      args: [...args],
-      strict: true,
-      allowPositionals: false,
-      options: {
-        quick: { type: "boolean" },
-        json: { type: "boolean" },
-        check: { type: "boolean" },
-        help: { type: "boolean", short: "h" },
-        only: { type: "string" },
-        rounds: { type: "string" },
-      },
-    }).values as Values;
-  } catch (cause) {
-    throw new SyntaxError(`Cannot parse the flags: ${(cause as Error).message}`, { cause });
-  }
-}
+const FLAGS = {
+  quick: { type: "boolean" },
+  json: { type: "boolean" },
+  check: { type: "boolean" },
+  help: { type: "boolean", short: "h" },
+  only: { type: "string" },
+  rounds: { type: "string" },
+} as const;
 
 function parseSections(only: string | undefined): readonly Section[] {
   if (only === undefined) return SECTIONS;

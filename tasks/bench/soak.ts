@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
 import {
   type HostEngine,
   KilledHosts,
@@ -14,6 +13,7 @@ import {
 import { quantile } from "#support/stream_load.ts";
 import { print, runMain, tell } from "../lib/entry.ts";
 import { parseCount } from "../lib/parse_count.ts";
+import { parseFlags } from "../lib/parse_flags.ts";
 
 const VICTIMS: readonly Victim[] = ["engine", "host", "host in order"];
 /** What each engine has to do: the real one answers eight at once, and computes. */
@@ -51,12 +51,7 @@ function parseOptions(args: readonly string[]): Options | undefined {
     victim: { type: "string" },
     help: { type: "boolean", short: "h" },
   } as const;
-  let values;
-  try {
-    values = parseArgs({ args: [...args], strict: true, options }).values;
-  } catch (cause) {
-    throw new SyntaxError(`Cannot parse the flags: ${(cause as Error).message}`, { cause });
-  }
+  const values = parseFlags(args, options);
   if (values.help === true) return undefined;
   const { victim, engine } = values;
   if (engine !== "fake" && engine !== "real") {
