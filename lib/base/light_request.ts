@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { FieldList } from "./field_list.ts";
 import { type HeaderField, valuesOf } from "./http1_head.ts";
 import type { RequestHead } from "./http1_request.ts";
 
@@ -36,22 +37,19 @@ type HeadersReader = Omit<Headers, "append" | "delete" | "set">;
 /** Looks up few names among few. Whoever wants all gets them from real `Headers`. */
 class LightHeaders implements HeadersReader {
   readonly #fields: readonly HeaderField[];
+  readonly #list: FieldList;
 
   constructor(fields: readonly HeaderField[]) {
     this.#fields = fields;
+    this.#list = new FieldList(fields);
   }
 
   get(name: string): string | null {
-    const wanted = name.toLowerCase();
-    let found: string | null = null;
-    for (const [known, value] of this.#fields) {
-      if (known === wanted) found = found === null ? value : `${found}, ${value}`;
-    }
-    return found;
+    return this.#list.get(name.toLowerCase());
   }
 
   has(name: string): boolean {
-    return this.get(name) !== null;
+    return this.#list.has(name.toLowerCase());
   }
 
   getSetCookie(): string[] {
@@ -79,7 +77,7 @@ class LightHeaders implements HeadersReader {
   }
 
   #all(): Headers {
-    return new Headers(this.#fields.map(([name, value]) => [name, value]));
+    return new Headers([...this.#list]);
   }
 }
 

@@ -27,6 +27,7 @@ import { FieldList } from "../base/field_list.ts";
 import type { HeaderField } from "../base/http1_head.ts";
 import type { JsonObject } from "../base/json.ts";
 import type { Rng } from "../base/rng.ts";
+import { wholeResponse } from "../base/whole_response.ts";
 import type { AdmissionLimits } from "./admission.ts";
 import { AdmissionDesk } from "./admission_desk.ts";
 import { admit, type Admitted, poolOf } from "./admission_pools.ts";
@@ -232,12 +233,8 @@ class OpenAiDoor {
 
   async metrics(): Promise<Response> {
     const { contentType, text } = await this.#options.metrics();
-    return new Response(text, {
-      headers: {
-        "content-type": contentType,
-        "content-length": String(new TextEncoder().encode(text).length),
-      },
-    });
+    const headers = { "content-type": contentType };
+    return wholeResponse(new TextEncoder().encode(text), { status: 200, headers });
   }
 
   wrongMethod(c: Ctx, allow: string): Response {
