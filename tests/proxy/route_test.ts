@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { nowhere } from "#support/memory_upstream.ts";
+import { seeded } from "#support/seeded.ts";
 import type { Beginning } from "~/proxy/conversation.ts";
 import type { Target } from "~/proxy/ports.ts";
 import { type Candidate, type Ranking, Router } from "~/proxy/route.ts";
@@ -71,8 +72,7 @@ Deno.test("Router takes the less busy of two near equals", () => {
 });
 
 Deno.test("Router spreads equal requests over equal targets", () => {
-  let seed = 1;
-  const router = new Router({ next: () => (seed = (seed * 16_807) % 2_147_483_647) / 2 ** 31 });
+  const router = new Router(seeded(1));
   const counts = new Map<string, number>();
   for (let i = 0; i < 1_000; i += 1) {
     const first = namesOf(router.rank(REQUEST, [far("a"), far("b"), far("c")], 0))[0] ?? "";
