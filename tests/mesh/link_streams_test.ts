@@ -4,7 +4,7 @@ import type { MeshLink } from "~/mesh/link.ts";
 import { StreamBrokenError } from "~/mesh/link_ports.ts";
 import { endFrame, headFrame, streamPrefix } from "~/mesh/stream_codec.ts";
 import { jsonFrame } from "~/mesh/wire.ts";
-import { Recorder, settle } from "#support/link_peers.ts";
+import { type Recorder, settle } from "#support/link_peers.ts";
 
 import { LinkWorld, request } from "#support/link_world.ts";
 

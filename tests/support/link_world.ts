@@ -109,4 +109,4 @@ export class Rogue {
 }
 
 /** The first bytes of an exchange. */
-export const request = (id: number) => streamPrefix({ kind: REQUEST_STREAM, id });
+export const request = (id: number): Uint8Array => streamPrefix({ kind: REQUEST_STREAM, id });
