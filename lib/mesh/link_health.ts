@@ -13,6 +13,7 @@ const PING_MS = 500;
 const SUSPECT_MS = 2_000;
 const SILENT_MS = 4_500;
 const CLOSED_MS = 15_000;
+const LIMITS_MS = [SUSPECT_MS, SILENT_MS, CLOSED_MS];
 /** A timer that runs later than this says that our own thread was busy. */
 const LATE_MS = 250;
 /** Pings whose answers are still waited for. */
@@ -77,9 +78,17 @@ export class LinkHealthMachine {
   look(nowMs: number): HealthLook {
     const lateMs = nowMs - this.#dueMs;
     if (lateMs > LATE_MS) this.#heardMs = Math.min(nowMs, this.#heardMs + lateMs);
-    this.#dueMs = nowMs + LOOK_MS;
+    const nextMs = this.#nextLookMs(nowMs);
+    this.#dueMs = nowMs + nextMs;
     const health = this.healthAt(nowMs);
-    return { health, ping: this.#nextPing(nowMs), nextMs: LOOK_MS };
+    return { health, ping: this.#nextPing(nowMs), nextMs };
+  }
+
+  /** At the next limit, if that comes before the usual look: a cut answer waits for it. */
+  #nextLookMs(nowMs: number): number {
+    const quietMs = nowMs - this.#heardMs;
+    const limitMs = LIMITS_MS.find((ms) => ms > quietMs) ?? Infinity;
+    return Math.min(LOOK_MS, Math.ceil(limitMs - quietMs));
   }
 
   #nextPing(nowMs: number): number | undefined {

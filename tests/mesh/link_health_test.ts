@@ -41,6 +41,25 @@ Deno.test("silence makes a peer suspect after 2 s, silent after 4.5 s, and ends 
   }
 });
 
+Deno.test("a silent peer is suspected when 2 s are over, not at the look after that", () => {
+  fc.assert(
+    fc.property(fc.nat(5_000), fc.double({ min: 0, max: 250, noNaN: true }), (atMs, more) => {
+      const machine = new LinkHealthMachine(0);
+      const { nextMs } = run(machine, { fromMs: 0, untilMs: atMs });
+      const heardMs = Math.max(atMs, nextMs - 250 + more);
+      if (heardMs > nextMs) return;
+      machine.heard(heardMs);
+      let look = machine.look(nextMs);
+      let lookedMs = nextMs;
+      while (look.health === "live") {
+        lookedMs += look.nextMs;
+        look = machine.look(lookedMs);
+      }
+      assert.ok(lookedMs - heardMs >= 2_000 && lookedMs - heardMs < 2_001, `${lookedMs - heardMs}`);
+    }),
+  );
+});
+
 Deno.test("whatever is heard makes it live again", () => {
   const machine = new LinkHealthMachine(0);
   run(machine, { fromMs: 0, untilMs: 5_000 });
@@ -90,11 +109,13 @@ Deno.test("a peer that is heard within every two seconds is never suspected, how
     const machine = new LinkHealthMachine(0);
     let nowMs = 0;
     let quietMs = 0;
+    let nextMs = 0;
     for (const { lateMs, isHeard } of steps) {
-      nowMs += 250 + lateMs;
+      nowMs += nextMs + lateMs;
       // What the thread was too busy for does not count; what was quiet besides does.
-      quietMs += 250 + (lateMs > 250 ? 0 : lateMs);
-      const { health } = machine.look(nowMs);
+      quietMs += nextMs + (lateMs > 250 ? 0 : lateMs);
+      const { health, nextMs: waitMs } = machine.look(nowMs);
+      nextMs = waitMs;
       if (quietMs < 2_000) assert.equal(health, "live");
       if (isHeard) {
         machine.heard(nowMs);
