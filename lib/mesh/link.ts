@@ -59,6 +59,7 @@ export class MeshLink implements Link {
   readonly #messageBytes = new TokenBucket(MESSAGE_BYTES_LIMIT);
   #events: LinkEvents | undefined;
   #health: LinkHealth = "live";
+  #isQuiet = false;
   #end: LinkEnd | undefined;
   #cancelLook: () => void = () => {};
 
@@ -176,6 +177,7 @@ export class MeshLink implements Link {
 
   #heard(): void {
     this.#machine.heard(this.#parts.clock.nowMs());
+    this.#isQuiet = false;
     if (this.#health !== "live") this.#show("live");
   }
 
@@ -184,6 +186,8 @@ export class MeshLink implements Link {
     if (look.health === "closed") return this.#finish({ reason: "lost" });
     if (look.ping !== undefined) this.send({ t: "ping", n: look.ping });
     this.#show(look.health);
+    if (look.isQuiet && !this.#isQuiet) this.#events?.quiet();
+    this.#isQuiet = look.isQuiet;
     if (this.#end !== undefined) return;
     this.#cancelLook = this.#parts.timers.after(look.nextMs, () => this.#look());
   }

@@ -9,11 +9,12 @@ import type { LinkHealth } from "./link_ports.ts";
 /** Between two looks, and between two pings. */
 const LOOK_MS = 250;
 const PING_MS = 500;
-/** Without a sign of life: no new requests; no path any more; over. */
+/** Without a sign of life: worth being ready for the worst; no new requests; no path any more; over. */
+const QUIET_MS = 1_000;
 const SUSPECT_MS = 2_000;
 const SILENT_MS = 4_500;
 const CLOSED_MS = 15_000;
-const LIMITS_MS = [SUSPECT_MS, SILENT_MS, CLOSED_MS];
+const LIMITS_MS = [QUIET_MS, SUSPECT_MS, SILENT_MS, CLOSED_MS];
 /** A timer that runs later than this says that our own thread was busy. */
 const LATE_MS = 250;
 /** Pings whose answers are still waited for. */
@@ -24,6 +25,8 @@ const RTT_WEIGHT = 1 / 8;
 /** What a look finds. */
 export interface HealthLook {
   readonly health: LinkHealth;
+  /** True when nothing was heard for 1 s or longer. */
+  readonly isQuiet: boolean;
   /** Send a ping with this number. */
   readonly ping: number | undefined;
   /** Look again after this long. */
@@ -81,7 +84,8 @@ export class LinkHealthMachine {
     const nextMs = this.#nextLookMs(nowMs);
     this.#dueMs = nowMs + nextMs;
     const health = this.healthAt(nowMs);
-    return { health, ping: this.#nextPing(nowMs), nextMs };
+    const isQuiet = nowMs - this.#heardMs >= QUIET_MS;
+    return { health, isQuiet, ping: this.#nextPing(nowMs), nextMs };
   }
 
   /** At the next limit, if that comes before the usual look: a cut answer waits for it. */

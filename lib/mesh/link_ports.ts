@@ -43,6 +43,8 @@ export interface LinkEvents {
   /** The peer opened a stream. */
   stream(stream: PeerStream): void;
   health(health: LinkHealth): void;
+  /** Nothing was heard for 1 s: still live, but what runs on it may begin elsewhere too. Told once for each silence. */
+  quiet(): void;
   /** Called once; no event follows. */
   closed(end: LinkEnd): void;
 }

@@ -30,7 +30,7 @@ import type { Rng } from "../base/rng.ts";
 import { wholeResponse } from "../base/whole_response.ts";
 import type { AdmissionLimits } from "./admission.ts";
 import { AdmissionDesk } from "./admission_desk.ts";
-import { admit, type Admitted, poolOf } from "./admission_pools.ts";
+import { admit, poolOf } from "./admission_pools.ts";
 import { answerOf, failureResponse } from "./answer.ts";
 import { BODY_LIMITS, type BodyLimits, type ByteBudget, readBody, SharedBudget } from "./body.ts";
 import { Call, type PatienceLimits } from "./call.ts";
@@ -44,7 +44,7 @@ import type { Forwarded } from "./far_refusal.ts";
 import { BusyCounts, forward, rankTargets } from "./forward.ts";
 import { JsonScanner, type ScanResult } from "./json_scan.ts";
 import { chooseModel, modelEntry, namedModel } from "./models.ts";
-import type { RoutingTable, ServedModel, Target, UpstreamRequest } from "./ports.ts";
+import type { RoutingTable, ServedModel, UpstreamRequest } from "./ports.ts";
 import { Router } from "./route.ts";
 import { isEventStream } from "./sse.ts";
 import { bodyOfRequest, NEVER_GONE } from "./web_body.ts";
@@ -313,15 +313,18 @@ class OpenAiDoor {
     });
     call.onAdmitted(model.id, ticket);
     const continuation = this.#continuation(c, scan, { ...parts, request });
-    const asked = continuation === undefined
-      ? request
-      : { ...request, givesUp: () => continuation.mayGoOn() };
+    const asked = continuation === undefined ? request : {
+      ...request,
+      givesUp: () => continuation.mayGoOn(),
+      onQuiet: () => continuation.foresee(),
+    };
     const forwarded = await forward(asked, {
       ...parts,
       beginning,
       pool,
       onMove: async (target) => {
-        call.onMoved((await this.#admit(model.id, [target], call)).ticket);
+        const { signal } = call;
+        call.onMoved((await admit(this.#desk, model.id, { targets: [target], signal })).ticket);
       },
     });
     return continuation === undefined ? forwarded : continued(forwarded, continuation);
@@ -331,7 +334,7 @@ class OpenAiDoor {
   #continuation(
     c: Ctx,
     scan: ScanResult,
-    parts: Omit<ConstructorParameters<typeof Continuation>[0], "kind" | "admit">,
+    parts: Omit<ConstructorParameters<typeof Continuation>[0], "kind" | "acquire">,
   ): Continuation | undefined {
     const kind = streamKindOf(c.req.path);
     const isStream = scan.kind === "object" && scan.stream.kind === "boolean" && scan.stream.value;
@@ -339,15 +342,13 @@ class OpenAiDoor {
       c.req.header(CONTINUE_HEADER)?.toLowerCase() === "off";
     // A node that asks for its own clients goes on elsewhere by itself.
     if (kind === undefined || !isStream || isOff || parts.call.isForPeer) return undefined;
-    const { call, modelId } = parts;
+    const { modelId } = parts;
     return new Continuation({
       ...parts,
       kind,
-      admit: async (target) => {
-        // What it had is gone; to wait with it in hand could be to wait for itself.
-        call.onLeft();
-        const { ticket } = await this.#admit(modelId, [target], call, true);
-        call.onMoved(ticket);
+      acquire: async (target, signal) => {
+        const asked = { targets: [target], signal, isContinuation: true };
+        return (await admit(this.#desk, modelId, asked)).ticket;
       },
     });
   }
@@ -375,15 +376,6 @@ class OpenAiDoor {
       call.onBody({ sizeBytes: 0, budgetedBytes: reading.budgetedBytes });
       throw error;
     }
-  }
-
-  #admit(
-    modelId: string,
-    targets: readonly Target[],
-    call: Call,
-    isContinuation = false,
-  ): Promise<Admitted> {
-    return admit(this.#desk, modelId, { targets, signal: call.signal, isContinuation });
   }
 
   /** Peers may ask engines, and nothing else: no list, no metrics. */

@@ -1,10 +1,19 @@
-import { UpstreamError } from "./ports.ts";
+import { UpstreamError, type UpstreamRequest } from "./ports.ts";
 
 /**
- * Calls back each time a link becomes suspect, and again when it is silent: then its node counts as gone. At once when
- * it is already. The returned function ends that.
+ * How little is heard of a link. `quiet`: nothing for a moment, which may mean nothing. `suspect`: for long enough to ask
+ * elsewhere what was not answered. `silent`: its node counts as gone.
  */
-export type OnSuspect = (listener: (isSilent: boolean) => void) => () => void;
+export type Silence = "quiet" | "suspect" | "silent";
+
+/**
+ * Calls back each time a link becomes quiet, suspect, or silent; at once when it is suspect or silent already. The
+ * returned function ends that.
+ */
+export type OnSilence = (listener: (silence: Silence) => void) => () => void;
+
+/** What the caller of an answer in the middle has to say about a link that is not heard. */
+export type MiddleOfAnswer = Pick<UpstreamRequest, "givesUp" | "onQuiet">;
 
 /**
  * How long an exchange is worth waiting for: until the caller aborts it, the link is suspect and the caller says that
@@ -16,6 +25,7 @@ export class Patience {
   #runOver: (why: UpstreamError) => void = () => {};
   #endSuspicion: () => void = () => {};
   #isWorthless: () => boolean = () => true;
+  #onQuiet: () => void = () => {};
 
   constructor(signal: AbortSignal) {
     this.#signal = signal;
@@ -28,10 +38,12 @@ export class Patience {
   }
 
   /** Ends it too when `subscribe` calls back, unless the link is not silent and `isWorthless` says no. */
-  endOn(subscribe: OnSuspect, isWorthless: () => boolean = () => true): void {
+  endOn(subscribe: OnSilence, isWorthless: () => boolean = () => true): void {
     this.#isWorthless = isWorthless;
-    const end = subscribe((isSilent) => {
-      if (this.#why !== undefined || (!isSilent && !this.#isWorthless())) return;
+    const end = subscribe((silence) => {
+      if (this.#why !== undefined) return;
+      if (silence === "quiet") return this.#onQuiet();
+      if (silence === "suspect" && !this.#isWorthless()) return;
       this.#end(new UpstreamError("Nothing is heard from it on the link", false));
     });
     if (this.#why === undefined) this.#endSuspicion = end;
@@ -50,9 +62,10 @@ export class Patience {
   }
 
   /** The answer has begun: from now on only the caller ends it, or a suspicion when `givesUp` agrees. */
-  onAnswer(givesUp?: () => boolean): void {
+  onAnswer({ givesUp, onQuiet }: MiddleOfAnswer = {}): void {
     if (givesUp !== undefined) {
       this.#isWorthless = givesUp;
+      if (onQuiet !== undefined) this.#onQuiet = onQuiet;
       return;
     }
     this.#endSuspicion();

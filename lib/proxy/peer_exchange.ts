@@ -3,7 +3,7 @@ import { joined } from "../base/bytes.ts";
 import { messageOf } from "../base/errors.ts";
 import { isJsonObject, type JsonValue } from "../base/json.ts";
 import type { PeerStream, StreamFrame } from "../mesh/link_ports.ts";
-import type { Patience } from "./patience.ts";
+import type { MiddleOfAnswer, Patience } from "./patience.ts";
 import {
   decodeAnswerHead,
   decodeBroken,
@@ -26,17 +26,16 @@ const WHOLE_BYTES_MAX = 64 * 1024;
 export class PeerExchange {
   readonly #stream: PeerStream;
   readonly #patience: Patience;
-  readonly #givesUp: (() => boolean) | undefined;
+  readonly #middle: MiddleOfAnswer | undefined;
   #isSent = false;
   #isOver = false;
   #receivedBytes = 0;
   #lengthBytes: number | undefined;
 
-  /** @param givesUp as in `UpstreamRequest` */
-  constructor(stream: PeerStream, patience: Patience, givesUp?: () => boolean) {
+  constructor(stream: PeerStream, patience: Patience, middle?: MiddleOfAnswer) {
     this.#stream = stream;
     this.#patience = patience;
-    this.#givesUp = givesUp;
+    this.#middle = middle;
     patience.onOver(() => this.#giveUp());
   }
 
@@ -57,7 +56,7 @@ export class PeerExchange {
       this.#lengthBytes = lengthOf(headers);
       const isWhole = this.#lengthBytes !== undefined && this.#lengthBytes <= WHOLE_BYTES_MAX;
       const received = isWhole ? await this.#readWhole() : this.#readLater();
-      this.#patience.onAnswer(this.#givesUp);
+      this.#patience.onAnswer(this.#middle);
       return { status, headers, body: received };
     } catch (error) {
       this.#giveUp();

@@ -1,12 +1,12 @@
 /** Passes a request on between two nodes that have no link with each other: one hop, bytes unread. */
 import type { PeerStream } from "../mesh/link_ports.ts";
-import type { OnSuspect } from "./patience.ts";
+import type { OnSilence } from "./patience.ts";
 import { encodeRequestHead, type PeerRequestHead } from "./peer_head.ts";
 
 /** The way to a node that we are linked with. */
 export interface RelayWay {
   readonly openStream: () => Promise<PeerStream>;
-  readonly onSuspect: OnSuspect;
+  readonly onSilence: OnSilence;
 }
 
 /** The next node cannot be reached: nothing of the request has left us. */
@@ -33,8 +33,8 @@ export async function relayPeerStream(
     to.cancel();
   };
   let hasBegun = false;
-  const endSuspicion = way.onSuspect((isSilent) => {
-    if (isSilent || !hasBegun) giveUp();
+  const endSuspicion = way.onSilence((silence) => {
+    if (silence === "silent" || (silence === "suspect" && !hasBegun)) giveUp();
   });
   from.broken.addEventListener("abort", giveUp, { once: true });
   to.broken.addEventListener("abort", giveUp, { once: true });

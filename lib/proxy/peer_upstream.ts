@@ -1,7 +1,7 @@
 /** Carries requests to another node over a link. Each has a stream to itself for as long as it runs. */
 import { messageOf } from "../base/errors.ts";
 import type { PeerStream } from "../mesh/link_ports.ts";
-import { cancelled, type OnSuspect, Patience } from "./patience.ts";
+import { cancelled, type OnSilence, Patience } from "./patience.ts";
 import { PeerExchange } from "./peer_exchange.ts";
 import {
   type Upstream,
@@ -19,7 +19,7 @@ export interface PeerUpstreamOptions {
   /** Opens a stream of the link; may wait while the peer allows no more. */
   readonly openStream: () => Promise<PeerStream>;
   /** A request is given up on a suspect link if somebody else may answer it or go on; on a silent one always. */
-  readonly onSuspect: OnSuspect;
+  readonly onSilence: OnSilence;
 }
 
 /** One node, over one link. */
@@ -33,13 +33,13 @@ export class PeerUpstream implements Upstream {
   async send(request: UpstreamRequest, signal: AbortSignal): Promise<UpstreamResponse> {
     if (signal.aborted) throw cancelled(signal);
     const patience = new Patience(signal);
-    const { hasAlternative = false, givesUp } = request;
+    const { hasAlternative = false } = request;
     // On the last target, to wait a moment for the link is better than to fail.
-    patience.endOn(this.#options.onSuspect, () => hasAlternative);
+    patience.endOn(this.#options.onSilence, () => hasAlternative);
     try {
       const stream = await this.#open(patience);
       const { nodeId, isRelayed } = this.#options;
-      return await new PeerExchange(stream, patience, givesUp).ask({
+      return await new PeerExchange(stream, patience, request).ask({
         path: request.path,
         headers: request.headers,
         model: request.model,

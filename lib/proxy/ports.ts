@@ -41,6 +41,11 @@ export interface UpstreamRequest {
    * answer is given up; without it, or when it says false, the link is waited for.
    */
   readonly givesUp?: () => boolean;
+  /**
+   * Called when nothing is heard of the link for a moment in the middle of the answer: who would go on elsewhere may
+   * begin there already.
+   */
+  readonly onQuiet?: () => void;
   /** True for the rest of an answer that broke off: it is admitted before new requests. */
   readonly isContinuation?: boolean;
 }

@@ -47,6 +47,8 @@ export type RouteEvent =
   }
   /** It gave no answer, or broke one off. Not: it said that it is busy. */
   | { readonly kind: "failed"; readonly nodeId: string }
+  /** What was asked anew is not wanted any more: it gives back what it took by {@link Router.mayRetry}. */
+  | { readonly kind: "withdrawn" }
   /** An answer is complete. */
   | {
     readonly kind: "ended";
@@ -112,6 +114,8 @@ export class Router {
         return this.#health.sent(event.nodeId, nowMs);
       case "failed":
         return this.#health.failed(event.nodeId, nowMs);
+      case "withdrawn":
+        return this.#budget.giveBack();
       case "answered":
         this.#health.answered(event.nodeId);
         if (event.isRetry === true) this.#budget.giveBack();

@@ -60,6 +60,23 @@ Deno.test("a silent peer is suspected when 2 s are over, not at the look after t
   );
 });
 
+Deno.test("a peer is quiet after a second, and live all the same", () => {
+  const machine = new LinkHealthMachine(0);
+  const told: [number, boolean, LinkHealth][] = [];
+  for (let atMs = 0; atMs <= 1_250;) {
+    const { isQuiet, health, nextMs } = machine.look(atMs);
+    told.push([atMs, isQuiet, health]);
+    atMs += nextMs;
+  }
+  assert.deepEqual(told.slice(-3), [[750, false, "live"], [1_000, true, "live"], [
+    1_250,
+    true,
+    "live",
+  ]]);
+  machine.heard(1_300);
+  assert.equal(machine.look(1_500).isQuiet, false);
+});
+
 Deno.test("whatever is heard makes it live again", () => {
   const machine = new LinkHealthMachine(0);
   run(machine, { fromMs: 0, untilMs: 5_000 });

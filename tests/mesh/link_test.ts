@@ -23,7 +23,10 @@ Deno.test("a cut network makes a link suspect, then silent; healed, it is live b
   assert.equal(a.health, "silent");
   world.network.heal();
   await settle();
-  for (const { healths } of [atA, atB]) assert.deepEqual(healths, ["suspect", "silent", "live"]);
+  for (const { healths, quietCount } of [atA, atB]) {
+    assert.deepEqual(healths, ["suspect", "silent", "live"]);
+    assert.equal(quietCount, 1, "it is told once for each silence");
+  }
   a.close("leaving");
   await atB.end;
 });

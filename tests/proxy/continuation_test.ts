@@ -2,7 +2,13 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { TestDoor, type TestDoorOptions } from "#support/test_door.ts";
-import { type Cut, readAnswer, WordEngine, type WordEngineOptions } from "#support/word_engine.ts";
+import {
+  type AskedOfWords,
+  type Cut,
+  readAnswer,
+  WordEngine,
+  type WordEngineOptions,
+} from "#support/word_engine.ts";
 import type { Target } from "~/proxy/ports.ts";
 
 const CHAT = "/v1/chat/completions";
@@ -248,6 +254,148 @@ Deno.test("a link that is suspect is given up only for somebody who can go on", 
   assert.equal(givesUp?.(), false);
   assert.equal(readAnswer(await response.text()).text, WHOLE);
   assert.equal(two.asked.length, 0);
+});
+
+/** A host that says nothing for a while, and the test's hold on it. */
+function stall(count: number) {
+  const { promise: end, resolve: finish } = Promise.withResolvers<"break" | "go on">();
+  const { promise: reached, resolve: onStall } = Promise.withResolvers<void>();
+  const cut: Cut = { kind: "stall", count, end, onStall };
+  return { cut, reached, finish };
+}
+
+/** An answer whose first host is not heard after so many bytes; the test says how that ends. */
+async function stalled(
+  count: number,
+  options: { readonly words?: Partial<WordEngineOptions>; readonly isTwoDead?: boolean } = {},
+) {
+  const { door, one, two } = hosts(options.words);
+  const { cut, reached, finish } = stall(count);
+  one.isCrash = false;
+  one.cuts.push(cut);
+  const response = await door.post(CHAT, ASK);
+  const reading = response.text();
+  await reached;
+  if (options.isTwoDead === true) two.cuts.push({ kind: "before the head" });
+  one.asked[0]?.onQuiet?.();
+  one.asked[0]?.onQuiet?.();
+  await passed();
+  const ended = async (how: "break" | "go on") => {
+    finish(how);
+    return readAnswer(await reading);
+  };
+  return { door, one, two, finish: ended };
+}
+
+const isRest = ({ isContinuation }: AskedOfWords): boolean => isContinuation;
+
+/** Turns of the loop, so that whatever can go on has gone on. */
+async function passed(turns = 20): Promise<void> {
+  for (let i = 0; i < turns; i += 1) await new Promise((turned) => setTimeout(turned, 0));
+}
+
+/** How many more requests would be answered at once. */
+async function freeSlots({ door, one, two }: Hosts): Promise<number> {
+  const { promise: end, resolve } = Promise.withResolvers<"go on">();
+  const before = door.events.filter(({ kind }) => kind === "started").length;
+  const asking = Array.from({ length: 10 }, async () => {
+    for (const { cuts } of [one, two]) cuts.push({ kind: "stall", count: 100, end });
+    return await (await door.post(CHAT, ASK)).text();
+  });
+  await passed();
+  const started = door.events.filter(({ kind }) => kind === "started").length - before;
+  resolve("go on");
+  await Promise.all(asking);
+  return started;
+}
+
+for (const words of [{}, { refusesPrefill: true }]) {
+  Deno.test(`while nothing is heard somebody else has begun with the rest: ${JSON.stringify(words)}`, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 200, max: 1_500 }), async (count) => {
+        const { two, door, finish } = await stalled(count, { words });
+        const asked = two.asked.length;
+        assert.ok(asked > 0 && two.asked.every(({ isContinuation }) => isContinuation));
+        const answer = await finish("break");
+        assert.deepEqual([answer.text, answer.errors, answer.doneCount], [WHOLE, [], 1]);
+        assert.equal(two.asked.length, asked, "it is not asked again");
+        assert.deepEqual(answer.comments, [": continued on node-two"]);
+        assert.equal(door.events.filter(({ kind }) => kind === "continued").length, 1);
+      }),
+      { numRuns: 15 },
+    );
+  });
+}
+
+Deno.test("what somebody else has begun with is given up when the host is heard again", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.integer({ min: 200, max: 1_500 }), async (count) => {
+      const { one, two, door, finish } = await stalled(count);
+      assert.equal(two.asked.length, 1);
+      const answer = await finish("go on");
+      assert.deepEqual([answer.text, answer.errors, answer.comments], [WHOLE, [], []]);
+      assert.equal(two.asked[0]?.signal.aborted, true);
+      assert.deepEqual([one.asked.length, two.asked.length], [1, 1]);
+      assert.deepEqual(door.events.filter(({ kind }) => kind === "continued"), []);
+    }),
+    { numRuns: 15 },
+  );
+});
+
+Deno.test("silences that mean nothing use up neither slots nor the reserve for an outage", async () => {
+  const { door, one, two } = hosts();
+  for (let i = 0; i < 500; i += 1) {
+    const { cut, reached, finish } = stall(400);
+    for (const { cuts } of [one, two]) cuts.splice(0, Infinity, cut);
+    const reading = (await door.post(CHAT, ASK)).text();
+    await reached;
+    const asked = () => [one, two].flatMap((engine) => engine.asked);
+    asked().find((one) => !isRest(one))?.onQuiet?.();
+    // What is begun ahead is given up after it was asked for, or before.
+    if (i % 10 === 0) {
+      await passed(3);
+      assert.ok(asked().some(isRest), `answer ${i} is begun ahead`);
+    }
+    finish("go on");
+    assert.equal(readAnswer(await reading).text, WHOLE, `answer ${i}`);
+    for (const engine of [one, two]) engine.asked.splice(0);
+  }
+  for (const { cuts } of [one, two]) cuts.splice(0);
+  one.isCrash = false;
+  // Until the one that breaks off is asked first.
+  while (!door.events.some(({ kind }) => kind === "continued")) {
+    one.cuts.splice(0, Infinity, { kind: "after bytes", count: 500 });
+    assert.deepEqual((await ask(door)).errors, []);
+  }
+  assert.equal(await freeSlots({ door, one, two }), 8);
+});
+
+Deno.test("when nobody could begin ahead, the rest is asked for when the answer breaks off", async () => {
+  const { two, finish } = await stalled(700, { isTwoDead: true });
+  assert.equal(two.asked.length, 1);
+  const answer = await finish("break");
+  assert.deepEqual([answer.text, answer.errors], [WHOLE, []]);
+  assert.equal(two.asked.length, 2);
+});
+
+Deno.test("a client that leaves while somebody begins ahead leaves nothing behind", async () => {
+  const { door, one, two } = hosts();
+  const { cut, reached } = stall(700);
+  one.cuts.push(cut);
+  const leave = new AbortController();
+  const { body } = await door.post(CHAT, ASK, { signal: leave.signal });
+  const reader = body!.getReader();
+  const reading = (async () => {
+    while (!(await reader.read()).done);
+  })();
+  await reached;
+  one.asked[0]?.onQuiet?.();
+  await passed();
+  leave.abort();
+  await reader.cancel();
+  await reading;
+  assert.equal(two.asked[0]?.signal.aborted, true);
+  assert.equal(await freeSlots({ door, one, two }), 8);
 });
 
 Deno.test("the rest of an answer waits for a host that is being started again", async () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { JsonObject } from "~/base/json.ts";
-import { FarNode, nearDoorTo, type TestPeerUpstream } from "#support/peer_pair.ts";
+import { FarNode, nearDoorTo, type TestPeerUpstream, turns } from "#support/peer_pair.ts";
 import { SseReader } from "#support/sse.ts";
 import type { TestDoor } from "#support/test_door.ts";
 import { type Cut, readAnswer, WordEngine } from "#support/word_engine.ts";
@@ -62,7 +62,7 @@ Deno.test("a far engine may end at any point, and the client has one whole answe
   }));
 });
 
-for (const how of ["is cut off", "is suspect"] as const) {
+for (const how of ["is cut off", "is suspect", "is quiet, then suspect"] as const) {
   Deno.test(`a link that ${how} after any event costs the client nothing of its answer`, async () => {
     await fc.assert(
       fc.asyncProperty(fc.nat(24), async (events) => {
@@ -76,19 +76,53 @@ for (const how of ["is cut off", "is suspect"] as const) {
           return block !== undefined;
         };
         for (let i = 0; i < events; i += 1) await take();
-        if (how === "is suspect") way.suspect();
-        else far.streams[0]?.cutOff();
+        if (how === "is quiet, then suspect") {
+          way.suspect("quiet");
+          // Whoever goes on may have begun, or not.
+          if (events % 2 === 0) await turns(50);
+        }
+        if (how === "is cut off") far.streams[0]?.cutOff();
+        else way.suspect();
         while (await take());
         const answer = readAnswer(blocks.join("\n\n"));
         assert.deepEqual([answer.text, answer.errors, answer.doneCount], [WHOLE, [], 1]);
         assert.equal(way.listenerCount, 0);
         for (const { isContinuation } of second.asked) assert.equal(isContinuation, false);
-        assert.ok(other.streams.length <= 1);
+        // What was on its way to the client when it became quiet may still come: then it is asked anew.
+        assert.ok(other.streams.length <= (how === "is quiet, then suspect" ? 2 : 1));
       }),
       { numRuns: 40 },
     );
   });
 }
+
+Deno.test("a link that is quiet and heard again costs the second host what it began, and the client nothing", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.integer({ min: 1, max: 15 }), fc.boolean(), async (events, hasBegun) => {
+      const { near, far: [, other], ways } = mesh();
+      const reader = new SseReader((await near.post(CHAT, ASK)).body);
+      const blocks: string[] = [];
+      for (let count = 0;; count += 1) {
+        if (count === events) {
+          ways[0].suspect("quiet");
+          ways[0].suspect("quiet");
+          if (hasBegun) await turns(50);
+        }
+        const block = await reader.next();
+        if (block === undefined) break;
+        blocks.push(block.data === undefined ? `: ${block.comment}` : `data: ${block.data}`);
+      }
+      const answer = readAnswer(blocks.join("\n\n"));
+      assert.deepEqual([answer.text, answer.errors, answer.comments], [WHOLE, [], []]);
+      assert.deepEqual(near.events.filter(({ kind }) => kind === "continued"), []);
+      assert.ok(other.streams.length <= 1, "it is asked once for each silence");
+      if (hasBegun) assert.equal(other.streams.length, 1);
+      await Promise.all(other.served);
+      assert.deepEqual(ways.map(({ listenerCount }) => listenerCount), [0, 0]);
+    }),
+    { numRuns: 40 },
+  );
+});
 
 Deno.test("a far node says when an engine ended over a request, also in the middle", async () => {
   const { near, engines } = mesh();

@@ -1,19 +1,19 @@
 import assert from "node:assert/strict";
-import { type OnSuspect, Patience } from "~/proxy/patience.ts";
+import { type OnSilence, Patience, type Silence } from "~/proxy/patience.ts";
 import { UpstreamError } from "~/proxy/ports.ts";
 
 function suspicion(): {
-  readonly subscribe: OnSuspect;
-  readonly raise: (isSilent?: boolean) => void;
+  readonly subscribe: OnSilence;
+  readonly raise: (silence?: Silence) => void;
   readonly count: () => number;
 } {
-  const listeners = new Set<(isSilent: boolean) => void>();
+  const listeners = new Set<(silence: Silence) => void>();
   return {
     subscribe: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    raise: (isSilent = false) => listeners.forEach((listener) => listener(isSilent)),
+    raise: (silence = "suspect") => listeners.forEach((listener) => listener(silence)),
     count: () => listeners.size,
   };
 }
@@ -51,7 +51,7 @@ Deno.test("Patience keeps no listener on a link that was suspect at once", () =>
   let ended = 0;
   const patience = new Patience(new AbortController().signal);
   patience.endOn((listener) => {
-    listener(false);
+    listener("suspect");
     return () => ended += 1;
   });
   assert.notEqual(patience.why, undefined);
@@ -76,7 +76,7 @@ Deno.test("Patience asks whether a suspect link is to be given up in the middle 
   one.raise();
   assert.equal(patience.why, undefined, "nobody else could answer");
   let isWorthless = false;
-  patience.onAnswer(() => isWorthless);
+  patience.onAnswer({ givesUp: () => isWorthless });
   one.raise();
   assert.equal(patience.why, undefined, "nobody else could go on");
   isWorthless = true;
@@ -84,13 +84,28 @@ Deno.test("Patience asks whether a suspect link is to be given up in the middle 
   assert.match(String(patience.why), /Nothing is heard/);
 });
 
+Deno.test("Patience tells of a quiet link in the middle of an answer, and does not end for it", () => {
+  const one = suspicion();
+  const patience = new Patience(new AbortController().signal);
+  let told = 0;
+  patience.endOn(one.subscribe);
+  one.raise("quiet");
+  patience.onAnswer({ givesUp: () => true, onQuiet: () => told += 1 });
+  assert.deepEqual([told, patience.why], [0, undefined], "there is no answer to go on with yet");
+  one.raise("quiet");
+  assert.deepEqual([told, patience.why], [1, undefined]);
+  one.raise("suspect");
+  one.raise("quiet");
+  assert.equal(told, 1, "it is over");
+});
+
 Deno.test("Patience ends on a silent link, whatever it is worth", () => {
   const one = suspicion();
   const patience = new Patience(new AbortController().signal);
   patience.endOn(one.subscribe, () => false);
-  patience.onAnswer(() => false);
+  patience.onAnswer({ givesUp: () => false });
   one.raise();
   assert.equal(patience.why, undefined);
-  one.raise(true);
+  one.raise("silent");
   assert.match(String(patience.why), /Nothing is heard/);
 });

@@ -4,6 +4,7 @@ import { FarNode, NEXT, TestPeerUpstream, turns } from "#support/peer_pair.ts";
 import type { PeerStream } from "~/mesh/link_ports.ts";
 import { decodeRequestHead, type PeerRequestHead } from "~/proxy/peer_head.ts";
 import { RelayFailedError, relayPeerStream } from "~/proxy/peer_relay.ts";
+import type { Silence } from "~/proxy/patience.ts";
 import { UpstreamError, type UpstreamRequest } from "~/proxy/ports.ts";
 
 const HEAD: PeerRequestHead = {
@@ -28,20 +29,20 @@ const REQUEST: UpstreamRequest = {
 function setup(): {
   readonly near: MemoryPeerStream;
   readonly far: MemoryPeerStream;
-  readonly suspect: (isSilent?: boolean) => void;
+  readonly suspect: (silence?: Silence) => void;
   readonly done: Promise<void>;
 } {
   const [near, from] = MemoryPeerStream.pair();
   const [to, far] = MemoryPeerStream.pair();
-  let suspect: (isSilent: boolean) => void = () => {};
+  let suspect: (silence: Silence) => void = () => {};
   const done = relayPeerStream(from, {
     openStream: () => Promise.resolve(to),
-    onSuspect: (listener) => {
+    onSilence: (listener) => {
       suspect = listener;
       return () => suspect = () => {};
     },
   }, HEAD);
-  return { near, far, suspect: (isSilent = false) => suspect(isSilent), done };
+  return { near, far, suspect: (silence = "suspect") => suspect(silence), done };
 }
 
 Deno.test("a relay passes head, bytes and END on both ways, and counts the hop", async () => {
@@ -131,7 +132,7 @@ Deno.test("a relay gives up on a suspect link, but not once an answer has begun"
   await late.near.read();
   late.suspect();
   assert.equal(late.near.broken.aborted, false);
-  late.suspect(true);
+  late.suspect("silent");
   await late.done;
   assert.equal(late.near.broken.aborted, true, "its node counts as gone");
 });
@@ -140,7 +141,7 @@ Deno.test("a relay that reaches nobody leaves the stream open, to say so", async
   const [near, from] = MemoryPeerStream.pair();
   const way = {
     openStream: () => Promise.reject(new Error("closed")),
-    onSuspect: () => () => {},
+    onSilence: () => () => {},
   };
   await assert.rejects(relayPeerStream(from, way, HEAD), RelayFailedError);
   assert.equal(near.broken.aborted, false);
@@ -149,7 +150,7 @@ Deno.test("a relay that reaches nobody leaves the stream open, to say so", async
 Deno.test("a relay gives a stream back that is opened after the near end left", async () => {
   const [near, from] = MemoryPeerStream.pair();
   const opening = Promise.withResolvers<PeerStream>();
-  const way = { openStream: () => opening.promise, onSuspect: () => () => {} };
+  const way = { openStream: () => opening.promise, onSilence: () => () => {} };
   const relayed = relayPeerStream(from, way, HEAD);
   near.cancel();
   await assert.rejects(relayed, RelayFailedError);
@@ -169,7 +170,7 @@ function throughGateway(
     wayTo: (nodeId) =>
       far === undefined || nodeId !== NEXT ? undefined : {
         openStream: () => Promise.resolve(far.open()),
-        onSuspect: () => () => {},
+        onSilence: () => () => {},
       },
   });
   return { gateway, upstream: new TestPeerUpstream(NEXT, () => gateway.open(), true) };

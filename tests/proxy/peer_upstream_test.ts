@@ -3,6 +3,7 @@ import { MemoryPeerStream } from "#support/memory_peer_stream.ts";
 import { FAR, TestPeerUpstream, turns } from "#support/peer_pair.ts";
 import type { PeerStream } from "~/mesh/link_ports.ts";
 import { PeerUpstream } from "~/proxy/peer_upstream.ts";
+import type { Silence } from "~/proxy/patience.ts";
 import { UpstreamError, type UpstreamRequest } from "~/proxy/ports.ts";
 
 const REQUEST: UpstreamRequest = {
@@ -42,7 +43,7 @@ Deno.test("PeerUpstream leaves a suspect link when another target may answer", a
   const upstream = new TestPeerUpstream(FAR, () => near);
   const sent = upstream.send({ ...REQUEST, hasAlternative: true }, never());
   await far.read();
-  upstream.suspect(false);
+  upstream.suspect("suspect");
   await assert.rejects(
     sent,
     (error) => error instanceof UpstreamError && !error.isConnectFailure,
@@ -56,7 +57,7 @@ Deno.test("PeerUpstream waits on a suspect link when nobody else can answer", as
   const upstream = new TestPeerUpstream(FAR, () => near);
   const sent = upstream.send(REQUEST, never());
   await far.read();
-  upstream.suspect(false);
+  upstream.suspect("suspect");
   await far.writeHead({ t: "answer", status: 200, headers: [["content-length", "2"]] });
   await far.writeText("ok");
   await far.end();
@@ -89,18 +90,18 @@ for (const how of ["suspect", "abort"] as const) {
   Deno.test(`PeerUpstream gives a stream back that is opened after the ${how}`, async () => {
     const opening = Promise.withResolvers<PeerStream>();
     const abort = new AbortController();
-    let suspect: (isSilent: boolean) => void = () => {};
+    let suspect: (silence: Silence) => void = () => {};
     const upstream = new PeerUpstream({
       nodeId: FAR,
       isRelayed: false,
       openStream: () => opening.promise,
-      onSuspect: (listener) => {
+      onSilence: (listener) => {
         suspect = listener;
         return () => {};
       },
     });
     const sent = upstream.send({ ...REQUEST, hasAlternative: true }, abort.signal);
-    if (how === "suspect") suspect(false);
+    if (how === "suspect") suspect("suspect");
     else abort.abort(new Error("gone"));
     await assert.rejects(sent, UpstreamError);
     const [near] = MemoryPeerStream.pair();

@@ -126,6 +126,8 @@ function certificatePaper(subject: NodeId, role: Role): Certificate {
 export class Recorder implements LinkEvents {
   readonly messages: ControlMessage[] = [];
   readonly healths: LinkHealth[] = [];
+  /** How often it was told that the link is quiet. */
+  quietCount = 0;
   readonly #streams: PeerStream[] = [];
   readonly #takers: ((stream: PeerStream) => void)[] = [];
   readonly #end = Promise.withResolvers<LinkEnd>();
@@ -149,6 +151,10 @@ export class Recorder implements LinkEvents {
 
   health(health: LinkHealth): void {
     this.healths.push(health);
+  }
+
+  quiet(): void {
+    this.quietCount += 1;
   }
 
   closed(end: LinkEnd): void {

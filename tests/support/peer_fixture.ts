@@ -43,7 +43,7 @@ export async function openLinkUpstream(): Promise<UpstreamFixture> {
 }
 
 function start(link: Link, stream: (stream: PeerStream) => void): void {
-  link.start({ stream, message: () => {}, health: () => {}, closed: () => {} });
+  link.start({ stream, message: () => {}, health: () => {}, quiet: () => {}, closed: () => {} });
 }
 
 function farEnd(): { readonly engine: MemoryUpstream; readonly door: PeerDoor } {
@@ -68,7 +68,7 @@ function fixture(
       nodeId: FAR,
       isRelayed: false,
       openStream: open,
-      onSuspect: () => () => {},
+      onSilence: () => () => {},
     });
   return {
     upstream: over(openStream),

@@ -1,6 +1,7 @@
 /** Two nodes with a door each, joined by streams in memory: the near one asks, the far one computes. */
 import { RIGHTS } from "~/mesh/credentials.ts";
 import { LinkClosedError } from "~/mesh/link_ports.ts";
+import type { Silence } from "~/proxy/patience.ts";
 import {
   type PeerCaller,
   PeerDoor,
@@ -70,10 +71,10 @@ export class FarNode {
 
 /** A {@link PeerUpstream} whose link tests can disturb. */
 export class TestPeerUpstream extends PeerUpstream {
-  readonly #listeners: Set<(isSilent: boolean) => void>;
+  readonly #listeners: Set<(silence: Silence) => void>;
 
   constructor(nodeId: string, open: (() => MemoryPeerStream) | undefined, isRelayed = false) {
-    const listeners = new Set<(isSilent: boolean) => void>();
+    const listeners = new Set<(silence: Silence) => void>();
     super({
       nodeId,
       isRelayed,
@@ -81,7 +82,7 @@ export class TestPeerUpstream extends PeerUpstream {
         open === undefined
           ? Promise.reject(new LinkClosedError("The link is closed"))
           : Promise.resolve(open()),
-      onSuspect: (listener) => {
+      onSilence: (listener) => {
         listeners.add(listener);
         return () => listeners.delete(listener);
       },
@@ -94,14 +95,14 @@ export class TestPeerUpstream extends PeerUpstream {
     return this.#listeners.size;
   }
 
-  /** The link becomes suspect, or silent. */
-  suspect(isSilent = false): void {
-    for (const listener of [...this.#listeners]) listener(isSilent);
+  /** The link becomes suspect, or so. */
+  suspect(silence: Silence = "suspect"): void {
+    for (const listener of [...this.#listeners]) listener(silence);
   }
 
   /** Its node counts as gone. */
   silent(): void {
-    this.suspect(true);
+    this.suspect("silent");
   }
 }
 

@@ -25,7 +25,15 @@ export interface WordEngineOptions {
 /** Where an answer is cut. */
 export type Cut =
   | { readonly kind: "before the head" }
-  | { readonly kind: "after bytes"; readonly count: number };
+  | { readonly kind: "after bytes"; readonly count: number }
+  /** Nothing comes for a while; then it breaks off, or goes on. */
+  | {
+    readonly kind: "stall";
+    readonly count: number;
+    readonly end: Promise<"break" | "go on">;
+    /** The client has all that comes before. */
+    readonly onStall?: () => void;
+  };
 
 /** What was asked. */
 export interface AskedOfWords {
@@ -34,6 +42,9 @@ export interface AskedOfWords {
   readonly body: any;
   readonly isContinuation: boolean;
   readonly givesUp: (() => boolean) | undefined;
+  readonly onQuiet: (() => void) | undefined;
+  /** Aborted when nobody wants the answer any more. */
+  readonly signal: AbortSignal;
 }
 
 const PROMPT = "<user>go<assistant>";
@@ -51,10 +62,10 @@ export class WordEngine implements Upstream {
     this.#options = options;
   }
 
-  send(request: UpstreamRequest): Promise<UpstreamResponse> {
+  send(request: UpstreamRequest, signal: AbortSignal): Promise<UpstreamResponse> {
     const body = JSON.parse(new TextDecoder().decode(request.body));
-    const { path, isContinuation = false, givesUp } = request;
-    this.asked.push({ path, body, isContinuation, givesUp });
+    const { path, isContinuation = false, givesUp, onQuiet } = request;
+    this.asked.push({ path, body, isContinuation, givesUp, onQuiet, signal });
     if (path === "/apply-template") return whole({ prompt: PROMPT });
     const cut = this.cuts.shift();
     if (cut?.kind === "before the head") {
@@ -64,23 +75,26 @@ export class WordEngine implements Upstream {
     if (this.#options.refusesPrefill === true && last?.role === "assistant") {
       return whole({ error: { message: "no prefill", code: 400 } }, 400);
     }
-    return this.#stream(path, body, cut?.count ?? Infinity);
+    return this.#stream(path, body, cut);
   }
 
   /** The whole answer in one go, with how much of it is used. */
   // deno-lint-ignore no-explicit-any
-  #stream(path: string, body: any, cutBytes: number): Promise<UpstreamResponse> {
+  #stream(path: string, body: any, cut: Cut | undefined): Promise<UpstreamResponse> {
     const bytes = new TextEncoder().encode(this.#events(path, body).join(""));
-    const cut = bytes.subarray(0, Math.min(cutBytes, bytes.length));
-    const isWhole = cutBytes >= bytes.length;
+    let end = cut === undefined || cut.kind === "before the head" ? Infinity : cut.count;
     let at = 0;
     const stream = new ReadableStream<Uint8Array<ArrayBuffer>>({
-      pull: (controller) => {
+      pull: async (controller) => {
+        if (at >= end && cut?.kind === "stall") {
+          cut.onStall?.();
+          if (await cut.end === "go on") end = Infinity;
+        }
         // Odd pieces, so that events are torn.
-        const piece = cut.subarray(at, at + 37);
-        at += 37;
+        const piece = bytes.subarray(at, Math.min(at + 37, end));
+        at += piece.length;
         if (piece.length > 0) return controller.enqueue(piece);
-        if (isWhole) controller.close();
+        if (end >= bytes.length) controller.close();
         else controller.error(new UpstreamError("broken", false, { isCrash: this.isCrash }));
       },
     }, { highWaterMark: 0 });

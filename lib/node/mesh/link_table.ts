@@ -46,6 +46,8 @@ export interface LinkTableEvents {
   message(link: Link, message: ControlMessage): void;
   stream(link: Link, stream: PeerStream): void;
   health(link: Link, health: LinkHealth): void;
+  /** As in {@link LinkEvents}. */
+  quiet(link: Link): void;
   /** The peer has no link any more. */
   down(link: Link, end: LinkEnd): void;
 }
@@ -223,6 +225,9 @@ export class LinkTable {
       stream: (stream) => events.stream(link, stream),
       health: (health) => {
         if (this.#links.get(link.peer.nodeId) === link) events.health(link, health);
+      },
+      quiet: () => {
+        if (this.#links.get(link.peer.nodeId) === link) events.quiet(link);
       },
       closed: (end) => this.#onClosed(link, end),
     });

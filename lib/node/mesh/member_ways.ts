@@ -5,6 +5,7 @@
 import type { NodeId } from "~/mesh/ids.ts";
 import { type Link, LinkClosedError, type LinkHealth, type PeerStream } from "~/mesh/link_ports.ts";
 import type { MemberView } from "~/mesh/membership_ports.ts";
+import type { Silence } from "~/proxy/patience.ts";
 import { PeerUpstream } from "~/proxy/peer_upstream.ts";
 import type { RelayWay } from "~/proxy/peer_relay.ts";
 import type { RemoteHost } from "../mesh_routing.ts";
@@ -25,7 +26,7 @@ export class MemberWays {
   readonly #options: MemberWaysOptions;
   /** By node and the neighbour that passes on, if any. */
   readonly #upstreams = new Map<string, PeerUpstream>();
-  readonly #listeners = new Map<NodeId, Set<(isSilent: boolean) => void>>();
+  readonly #listeners = new Map<NodeId, Set<(silence: Silence) => void>>();
   /** The neighbour that passes on to each node. */
   readonly #chosen = new Map<NodeId, NodeId>();
   /** What was found for these members: every request asks several times. */
@@ -69,15 +70,22 @@ export class MemberWays {
     if (link?.health !== "live" || link.peer.role === "client") return undefined;
     return {
       openStream: () => link.openStream(),
-      onSuspect: (listener) => this.#watch(peer, listener),
+      onSilence: (listener) => this.#watch(peer, listener),
     };
   }
 
   /** A link changed its health, or is gone. */
   onHealth(peer: NodeId, health: LinkHealth): void {
-    if (health === "live") return;
-    const listeners = [...this.#listeners.get(peer) ?? []];
-    for (const listener of listeners) listener(health !== "suspect");
+    if (health !== "live") this.#tell(peer, health === "suspect" ? "suspect" : "silent");
+  }
+
+  /** Nothing was heard of a link for a moment. */
+  onQuiet(peer: NodeId): void {
+    this.#tell(peer, "quiet");
+  }
+
+  #tell(peer: NodeId, silence: Silence): void {
+    for (const listener of [...this.#listeners.get(peer) ?? []]) listener(silence);
   }
 
   #hostOf(member: MemberView, used: Set<string>): RemoteHost | undefined {
@@ -123,7 +131,7 @@ export class MemberWays {
       nodeId: node,
       isRelayed: via !== undefined,
       openStream: () => this.#open(node, next),
-      onSuspect: (listener) => this.#watch(next, listener),
+      onSilence: (listener) => this.#watch(next, listener),
     });
   }
 
@@ -134,17 +142,17 @@ export class MemberWays {
     return link.openStream();
   }
 
-  #watch(peer: NodeId, listener: (isSilent: boolean) => void): () => void {
+  #watch(peer: NodeId, listener: (silence: Silence) => void): () => void {
     const link = this.#options.link(peer);
     if (link === undefined || link.health === "silent" || link.health === "closed") {
-      listener(true);
+      listener("silent");
       return () => {};
     }
-    if (link.health === "suspect") listener(false);
+    if (link.health === "suspect") listener("suspect");
     const listeners = this.#listeners.get(peer) ?? new Set();
     this.#listeners.set(peer, listeners);
     // Wrapped: one function may watch twice.
-    const own = (isSilent: boolean): void => listener(isSilent);
+    const own = (silence: Silence): void => listener(silence);
     listeners.add(own);
     return () => {
       listeners.delete(own);

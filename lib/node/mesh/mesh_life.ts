@@ -289,6 +289,7 @@ export class MeshLife {
         },
         revoked: events.revoked,
         health: (link, health) => this.ways.onHealth(link.peer.nodeId, health),
+        quiet: (link) => this.ways.onQuiet(link.peer.nodeId),
         demand: events.demand,
         paper: (link, message) => this.flows.onMessage(link, message),
         outrun: (incarnation) => void this.voice.outrun(incarnation),

@@ -46,6 +46,8 @@ export interface SessionEvents {
   /** A node was revoked; it may never have had a link. */
   revoked(node: NodeId): void;
   health(link: Link, health: LinkHealth): void;
+  /** As in {@link LinkTableEvents}. */
+  quiet(link: Link): void;
   /** Papers: revocations, grants, renewals, certificates. */
   paper(link: Link, message: PaperMessage): void;
   /** Callers of a client asked for models. */
@@ -117,6 +119,7 @@ export class MeshSession {
         message: (link, message) => this.#onMessage(link, message),
         stream: (link, stream) => options.events.stream(link, stream),
         health: (link, health) => this.#onHealth(link, health),
+        quiet: (link) => options.events.quiet(link),
         down: (link, end) => this.#onDown(link, end),
       },
     });

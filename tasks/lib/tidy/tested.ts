@@ -18,6 +18,7 @@ export const TESTED_BY: Readonly<Record<string, string>> = {
   "lib/cli/main.ts": "tests/system/node/commands_test.ts",
   "lib/mesh/io/quic_connection.ts": "tests/contracts/transport_quic_test.ts",
   "lib/mesh/io/quic_stream.ts": "tests/contracts/transport_quic_test.ts",
+  "lib/proxy/rest_search.ts": "tests/proxy/continuation_test.ts",
   "lib/proxy/io/engine_connection.ts": "tests/contracts/upstream_http_test.ts",
 };
 

@@ -35,6 +35,7 @@ class Bench {
         message: (link, { t }) => this.told.push(`message ${link.peer.nodeId} ${t}`),
         stream: (link) => this.told.push(`stream ${link.peer.nodeId}`),
         health: (link, health) => this.told.push(`${health} ${link.peer.nodeId}`),
+        quiet: (link) => this.told.push(`quiet ${link.peer.nodeId}`),
         down: (link, end) => this.told.push(`down ${link.peer.nodeId} ${end.reason}`),
       },
     });
@@ -65,9 +66,16 @@ Deno.test("link table: a link that comes in is up, and its events are told", asy
   await bench.accept(link);
   assert.equal(bench.table.get("p"), link);
   link.events?.message({ t: "renew" });
+  link.events?.quiet();
   link.turn("suspect");
   link.lose();
-  assert.deepEqual(bench.told, ["up p s", "message p renew", "suspect p", "down p lost"]);
+  assert.deepEqual(bench.told, [
+    "up p s",
+    "message p renew",
+    "quiet p",
+    "suspect p",
+    "down p lost",
+  ]);
   assert.equal(bench.table.get("p"), undefined);
 });
 
@@ -113,6 +121,7 @@ Deno.test("link table: the higher id's dial that comes second is put aside, and 
   await bench.accept(theirs);
   await bench.dial(own);
   assert.equal(bench.table.get("z"), theirs);
+  own.events?.quiet();
   own.turn("suspect");
   bench.time.advance(10_000);
   assert.equal(own.closedFor, "duplicate");

@@ -11,6 +11,7 @@ import { memoryDoor } from "#support/managed_node.ts";
 import { MemoryUpstream } from "#support/memory_upstream.ts";
 import { type RunningNode, RuntimeWorld } from "#support/runtime_mesh.ts";
 import { TestTable } from "#support/test_door.ts";
+import type { Silence } from "~/proxy/patience.ts";
 
 /** A node with a door for its own clients, and one for peers. */
 class DoorNode {
@@ -303,7 +304,7 @@ Deno.test("ways: requests are passed on over live links only, and hear when one 
   const way = rtts.ways.wayTo("far");
   assert.ok(way !== undefined);
   let heard = 0;
-  const end = way.onSuspect(() => heard += 1);
+  const end = way.onSilence(() => heard += 1);
   rtts.ways.onHealth("far", "live");
   assert.equal(heard, 0);
   rtts.ways.onHealth("far", "suspect");
@@ -313,12 +314,14 @@ Deno.test("ways: requests are passed on over live links only, and hear when one 
   assert.equal(heard, 1);
   rtts.links.get("far")?.turn("suspect");
   assert.equal(rtts.ways.wayTo("far"), undefined);
-  way.onSuspect(() => heard += 1);
+  way.onSilence(() => heard += 1);
   assert.equal(heard, 2, "a link that is suspect already says so at once");
-  const silences: boolean[] = [];
-  way.onSuspect((isSilent) => silences.push(isSilent));
+  const silences: Silence[] = [];
+  way.onSilence((silence) => silences.push(silence));
+  rtts.ways.onQuiet("far");
+  rtts.ways.onQuiet("other");
   rtts.ways.onHealth("far", "silent");
   rtts.links.get("far")?.turn("silent");
-  way.onSuspect((isSilent) => silences.push(isSilent));
-  assert.deepEqual(silences, [false, true, true], "and silent is more than suspect");
+  way.onSilence((silence) => silences.push(silence));
+  assert.deepEqual(silences, ["suspect", "quiet", "silent", "silent"]);
 });
