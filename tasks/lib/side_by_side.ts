@@ -1,10 +1,12 @@
 /**
  * Files of system tests that run beside each other, a few at a time, each in a process of its own. The others run
- * before, one after another: those that compute with the real engine, which misses its limits beside a third busy
- * process; those that start a dozen nodes; those that print figures, or compare them.
+ * before, one after another: those that compute with the real engine, which goes at a crawl beside a third busy
+ * process; those whose figures are compared; those that start a dozen nodes; and all that are over in a second or
+ * two, for which a process of their own does not pay.
  *
  * A file may stand here when it shares nothing by name with others (a port, a home, a namespace), when nothing that
- * it asserts hangs on how long something takes, and when every wait of it has a limit that a busy machine keeps.
+ * it asserts hangs on how long something takes, and when every wait of it has a limit that a busy machine keeps. It
+ * is worth it when it waits much: what computes takes its time here as well.
  *
  * @module
  */
@@ -15,6 +17,7 @@ const FETCHES = "waits for a network or a disk; what two need at once is fetched
 
 /** Why each may; the longest first, or one of them would be left over at the end. */
 export const SIDE_BY_SIDE: ReadonlyMap<string, string> = new Map([
+  ["tests/system/node/continued_test.ts", `${SCRIPTED}; its pauses are mostly those of the mesh`],
   ["tests/system/node/engine_faults_test.ts", `${SCRIPTED}, half a minute of it for a hang`],
   ["tests/system/node/multi_model_test.ts", `${SCRIPTED}, of the mesh`],
   ["tests/system/api/page_test.ts", "a browser with a profile of its own; a minute for each wait"],

@@ -157,7 +157,7 @@ export async function startNodes(
     results.push(...await Promise.allSettled(some));
   }
   const nodes = results.flatMap((result) => result.status === "fulfilled" ? [result.value] : []);
-  // All at once: an end waits for a while for the word of peers that died.
+  // All at once: each says goodbye, and may wait a second or two for its peers.
   stack.defer(async () => {
     const ends = await Promise.allSettled(nodes.map((node) => node[Symbol.asyncDispose]()));
     for (const end of ends) if (end.status === "rejected") throw end.reason;

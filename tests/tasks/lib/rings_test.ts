@@ -66,8 +66,7 @@ Deno.test("runsOf() has each test file of the repository run exactly once", asyn
 });
 
 /** Each computes with the real engine, which goes at a crawl beside others and then misses its limits. */
-const COMPUTES =
-  /#support\/(real_node|compiled_program|killed_host)\.ts|servesStarter|writeRealBinDir/;
+const COMPUTES = /#support\/(real_node|compiled_program)\.ts|servesStarter|writeRealBinDir|"real"/;
 
 Deno.test("what runs side by side says why it may, and computes nothing", async () => {
   for (const ring of RINGS) {
