@@ -5,13 +5,6 @@ import type { TerminalTheme } from "@optique/core/terminal";
 import { run } from "@optique/run";
 import { messageOf, UserError } from "~/base/errors.ts";
 import { VERSION_TEXT } from "~/base/version.ts";
-import { doctor } from "./commands/doctor.ts";
-import { download, models, plan } from "./commands/models.ts";
-import { printMeshKey, rotateKey } from "./commands/keys.ts";
-import { invite, join, members, revoke } from "./commands/mesh.ts";
-import { drop, status, stop } from "./commands/running.ts";
-import { engine } from "./commands/engine.ts";
-import { serve } from "./commands/serve.ts";
 import { type CommandContext, openContext } from "./context.ts";
 import { examples } from "./flags.ts";
 import { commandLine, type Invocation, withDefaultCommand } from "./program.ts";
@@ -76,38 +69,39 @@ async function execute(invocation: Invocation): Promise<number> {
   }
 }
 
-function dispatch(invocation: Invocation, context: CommandContext): Promise<number> {
+/** Loads no more of the program than the command needs: `serve` is most of it. */
+async function dispatch(invocation: Invocation, context: CommandContext): Promise<number> {
   switch (invocation.action) {
     case "serve":
-      return serve(context, invocation);
+      return (await import("./commands/serve.ts")).serve(context, invocation);
     case "stop":
-      return stop(context);
+      return (await import("./commands/running.ts")).stop(context);
     case "status":
-      return status(context);
+      return (await import("./commands/running.ts")).status(context);
     case "drop":
-      return drop(context, invocation.model);
+      return (await import("./commands/running.ts")).drop(context, invocation.model);
     case "doctor":
-      return doctor(context);
+      return (await import("./commands/doctor.ts")).doctor(context);
     case "models":
-      return models(context);
+      return (await import("./commands/models.ts")).models(context);
     case "download":
-      return download(context, invocation.model);
+      return (await import("./commands/models.ts")).download(context, invocation.model);
     case "plan":
-      return plan(context, invocation.model);
+      return (await import("./commands/models.ts")).plan(context, invocation.model);
     case "engine":
-      return engine(context, invocation);
+      return (await import("./commands/engine.ts")).engine(context, invocation);
     case "members":
-      return members(context);
+      return (await import("./commands/mesh.ts")).members(context);
     case "join":
-      return join(context, invocation.token);
+      return (await import("./commands/mesh.ts")).join(context, invocation.token);
     case "invite":
-      return invite(context, invocation);
+      return (await import("./commands/mesh.ts")).invite(context, invocation);
     case "revoke":
-      return revoke(context, invocation);
+      return (await import("./commands/mesh.ts")).revoke(context, invocation);
     case "rotate-key":
-      return rotateKey(context);
+      return (await import("./commands/keys.ts")).rotateKey(context);
     case "mesh-key-export":
-      return printMeshKey(context);
+      return (await import("./commands/keys.ts")).printMeshKey(context);
     default:
       // refuseUnbuilt() ended with all others.
       throw new UserError(`mesh-llm ${invocation.action} is not available`, { exitCode: 2 });

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { SIDE_BY_SIDE } from "./side_by_side.ts";
 import { importsOf } from "./sources.ts";
 
 /** A set of tests that runs with the same permissions. */
@@ -13,13 +14,39 @@ export interface Ring {
   readonly without: readonly string[];
   /** Arguments of `deno test`. */
   readonly flags: readonly string[];
-  /** The ring is ended after this long; several times what it takes on two cores. */
+  /** A run is ended after this long; several times what it takes on two cores. */
   readonly limitMs: number;
   /** Fewer tests than this cannot be right: a ring that finds nothing must not pass. */
   readonly floor: number;
+  /**
+   * Files of it that run in processes of their own, a few at a time, after all others; each with the reason why it
+   * may. They begin in this order.
+   */
+  readonly sideBySide: ReadonlyMap<string, string>;
+}
+
+/** What one `deno test` has to do. */
+export interface TestRun {
+  /** For people: a ring, or one file of it. */
+  readonly name: string;
+  /** Arguments for `deno`, without those about the report. */
+  readonly args: readonly string[];
+  /** Test files that must have run when it has ended. */
+  readonly files: readonly string[];
+  readonly limitMs: number;
+  readonly floor: number;
+}
+
+/** What a ring has to do: `first`, and when that has ended `sideBySide`. */
+export interface RingRuns {
+  readonly first: TestRun;
+  readonly sideBySide: readonly TestRun[];
 }
 
 const MINUTE_MS = 60_000;
+/** One file alone is ended after this long. */
+const FILE_LIMIT_MS = 6 * MINUTE_MS;
+const NONE: ReadonlyMap<string, string> = new Map();
 
 /** In the order in which they run. */
 export const RINGS: readonly Ring[] = [
@@ -31,6 +58,7 @@ export const RINGS: readonly Ring[] = [
     flags: ["--allow-read", "--parallel"],
     limitMs: 4 * MINUTE_MS,
     floor: 900,
+    sideBySide: NONE,
   },
   {
     name: "contracts",
@@ -39,6 +67,7 @@ export const RINGS: readonly Ring[] = [
     flags: ["--allow-all", "--parallel"],
     limitMs: 4 * MINUTE_MS,
     floor: 20,
+    sideBySide: NONE,
   },
   {
     name: "system",
@@ -48,6 +77,7 @@ export const RINGS: readonly Ring[] = [
     flags: ["--allow-all"],
     limitMs: 20 * MINUTE_MS,
     floor: 100,
+    sideBySide: SIDE_BY_SIDE,
   },
 ];
 
@@ -66,16 +96,40 @@ export function chooseRings(args: readonly string[]): readonly Ring[] {
   return RINGS.filter(({ name }) => args.length === 0 || args.includes(name));
 }
 
-/** Arguments for `deno` that run `ring` and write its report to `junitPath`. */
-export function ringArgs(ring: Ring, junitPath: string): string[] {
+/** The runs that go through `files`, the test files of `ring`. */
+export function runsOf(ring: Ring, files: readonly string[]): RingRuns {
+  const own = [...ring.sideBySide.keys()];
+  const { name, folder, floor, limitMs } = ring;
+  return {
+    first: {
+      name: `ring ${name}`,
+      args: testArgs(ring, { ignored: [...ring.without, ...own], path: folder }),
+      files: files.filter((file) => !ring.sideBySide.has(file)),
+      limitMs,
+      floor,
+    },
+    // A file of that name that is not there runs into its floor.
+    sideBySide: own.map((file) => ({
+      name: file,
+      args: testArgs(ring, { ignored: [], path: file }),
+      files: [file],
+      limitMs: FILE_LIMIT_MS,
+      floor: 1,
+    })),
+  };
+}
+
+function testArgs(
+  { flags }: Ring,
+  { ignored, path }: { readonly ignored: readonly string[]; readonly path: string },
+): string[] {
   return [
     "test",
     "--no-prompt",
     "--no-check", // types are a gate of their own, `deno task check`
-    ...ring.flags,
-    `--junit-path=${junitPath}`,
-    ...(ring.without.length === 0 ? [] : [`--ignore=${ring.without.join(",")}`]),
-    ring.folder,
+    ...flags,
+    ...(ignored.length === 0 ? [] : [`--ignore=${ignored.join(",")}`]),
+    path,
   ];
 }
 

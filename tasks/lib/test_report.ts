@@ -5,19 +5,20 @@
  */
 import type { TestCase } from "./junit.ts";
 
-/** What one ring did. */
-export interface RingResult {
-  readonly ring: string;
+/** What one run of `deno test` did. */
+export interface RunResult {
+  /** What ran: a ring, or one file of it. */
+  readonly name: string;
   /** Exit status of `deno test`. */
   readonly exitCode: number;
   readonly cases: readonly TestCase[];
-  /** Test files that the ring should have run. */
+  /** Test files that it should have run. */
   readonly expectedFiles: readonly string[];
   /** Test files that it ran to their end. */
   readonly ranFiles: readonly string[];
   /** Fewer tests than this cannot be right. */
   readonly floor: number;
-  /** Why the ring was ended from outside, if it was. */
+  /** Why it was ended from outside, if it was. */
   readonly stoppedBecause?: string;
 }
 
@@ -29,20 +30,20 @@ export interface TestSummary {
   readonly lines: readonly string[];
 }
 
-/** Adds the rings up. With `strict` (continuous integration) a skipped test is a failed one. */
-export function summarise(rings: readonly RingResult[], options: { strict: boolean }): TestSummary {
+/** Adds the runs up. With `strict` (continuous integration) a skipped test is a failed one. */
+export function summarise(runs: readonly RunResult[], options: { strict: boolean }): TestSummary {
   const lines: string[] = [];
   let passed = 0;
   let failed = 0;
-  for (const ring of rings) {
-    const counts = countCases(ring.cases);
+  for (const run of runs) {
+    const counts = countCases(run.cases);
     passed += counts.passed;
     failed += counts.failed;
-    lines.push(...ring.cases.filter((each) => each.outcome === "failed").map(failedLine));
-    const skipped = ring.cases.filter((each) => each.outcome === "skipped");
+    lines.push(...run.cases.filter((each) => each.outcome === "failed").map(failedLine));
+    const skipped = run.cases.filter((each) => each.outcome === "skipped");
     lines.push(...skipped.map((each) => skippedLine(each, options.strict)));
     if (options.strict) failed += skipped.length;
-    const faults = ringFaults(ring, counts);
+    const faults = faultsOf(run, counts);
     failed += faults.length;
     lines.push(...faults);
   }
@@ -74,27 +75,27 @@ function skippedLine(test: TestCase, strict: boolean): string {
   return `SKIPPED ${test.file}: ${test.name}${why}`;
 }
 
-/** What is wrong with a ring beyond its tests; each counts as one failure. */
-function ringFaults(ring: RingResult, counts: Counts): string[] {
+/** What is wrong with a run beyond its tests; each counts as one failure. */
+function faultsOf(run: RunResult, counts: Counts): string[] {
   const faults: string[] = [];
-  if (ring.stoppedBecause !== undefined) {
-    faults.push(`FAILED ring ${ring.ring}: ended before its end, ${ring.stoppedBecause}`);
+  if (run.stoppedBecause !== undefined) {
+    faults.push(`FAILED ${run.name}: ended before its end, ${run.stoppedBecause}`);
     return faults;
   }
-  if (ring.exitCode !== 0 && ring.ranFiles.length === 0) {
-    faults.push(`FAILED ring ${ring.ring}: exit status ${ring.exitCode} before any test ended`);
+  if (run.exitCode !== 0 && run.ranFiles.length === 0) {
+    faults.push(`FAILED ${run.name}: exit status ${run.exitCode} before any test ended`);
     return faults;
   }
-  const ran = new Set(ring.ranFiles);
-  for (const file of ring.expectedFiles.filter((each) => !ran.has(each))) {
+  const ran = new Set(run.ranFiles);
+  for (const file of run.expectedFiles.filter((each) => !ran.has(each))) {
     faults.push(`FAILED ${file}: no test of it ran (it does not load, or declares none)`);
   }
-  const total = ring.cases.length;
-  if (total < ring.floor) {
-    faults.push(`FAILED ring ${ring.ring}: ${total} tests ran, at least ${ring.floor} must`);
+  const total = run.cases.length;
+  if (total < run.floor) {
+    faults.push(`FAILED ${run.name}: ${total} tests ran, at least ${run.floor} must`);
   }
-  if (ring.exitCode !== 0 && counts.failed === 0 && faults.length === 0) {
-    faults.push(`FAILED ring ${ring.ring}: exit status ${ring.exitCode}, though no test failed`);
+  if (run.exitCode !== 0 && counts.failed === 0 && faults.length === 0) {
+    faults.push(`FAILED ${run.name}: exit status ${run.exitCode}, though no test failed`);
   }
   return faults;
 }

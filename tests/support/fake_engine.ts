@@ -1,9 +1,12 @@
 /** Makes the scripted server of `fake_llama_server.ts` look like an installed llama.cpp, and talks to it. */
 import { join } from "node:path";
 import type { EngineInstall, EngineProgram } from "~/engine/install.ts";
+import { FAKE_QUESTIONS, fakeFact } from "./fake_llama_answers.ts";
 import type { FakeRecord, FakeScript } from "./fake_llama_server.ts";
 
 const SERVER_PATH = join(import.meta.dirname ?? ".", "fake_llama_server.ts");
+/** Compiled once for all fakes: they have no home of their own. */
+const FAKE_DENO_DIR = join(import.meta.dirname ?? ".", "..", "..", ".cache", "fake-deno");
 
 /**
  * An engine whose server plays `script`. Files go into `dir`, which the caller removes.
@@ -17,12 +20,12 @@ export async function fakeEngineInstall(dir: string, script: FakeScript): Promis
     origin: "bin-dir",
     source: "scripted server of the tests",
     dir,
-    server: fakeProgram(dir, path, []),
-    rpcServer: fakeProgram(dir, path, ["--as-rpc-server"]),
+    server: fakeProgram(path, []),
+    rpcServer: fakeProgram(path, ["--as-rpc-server"]),
   };
 }
 
-function fakeProgram(dir: string, script: string, more: readonly string[]): EngineProgram {
+function fakeProgram(script: string, more: readonly string[]): EngineProgram {
   return {
     command: Deno.execPath(),
     leadingArgs: [
@@ -35,9 +38,32 @@ function fakeProgram(dir: string, script: string, more: readonly string[]): Engi
       script,
       ...more,
     ],
-    // A child without our environment needs a place for its compile cache.
-    env: { DENO_DIR: join(dir, "deno-dir"), DENO_NO_UPDATE_CHECK: "1" },
+    env: { DENO_DIR: FAKE_DENO_DIR, DENO_NO_UPDATE_CHECK: "1" },
   };
+}
+
+/** A folder for `--bin-dir` whose llama-server plays `script`. */
+export async function writeFakeBinDir(dir: string, script: FakeScript): Promise<string> {
+  const binDir = join(dir, "bin");
+  await Deno.mkdir(binDir, { recursive: true });
+  const scriptPath = join(binDir, "script.json");
+  await Deno.writeTextFile(scriptPath, JSON.stringify(script));
+  const run = `'${Deno.execPath()}' run -A --no-config --no-lock --quiet '${SERVER_PATH}'`;
+  const lines = [
+    "#!/bin/sh",
+    // Each start of a node asks all of it: the shell has it at hand, where a program takes a tenth of a second.
+    "case $1 in",
+    ...FAKE_QUESTIONS.map((question) => {
+      const words = fakeFact(question, script).replaceAll("'", `'\\''`);
+      return `${question}) printf %s '${words}'${question === "--version" ? " >&2" : ""}; exit ;;`;
+    }),
+    "esac",
+    `export DENO_DIR='${FAKE_DENO_DIR}' DENO_NO_UPDATE_CHECK=1`,
+    `exec ${run} --script '${scriptPath}' "$@"`,
+  ];
+  await Deno.writeTextFile(join(binDir, "llama-server"), lines.join("\n") + "\n");
+  await Deno.chmod(join(binDir, "llama-server"), 0o755);
+  return binDir;
 }
 
 /** What the server on `port` has received so far. */

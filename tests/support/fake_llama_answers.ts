@@ -29,6 +29,23 @@ const HELP_LINES = [
   "--jinja, --no-jinja                     whether to use jinja template engine for chat",
 ];
 
+/** What the server is asked about itself; it prints one answer and ends. */
+export const FAKE_QUESTIONS = ["--version", "--help", "--list-devices"] as const;
+
+/** Its answer, as the script wants it: `version` goes to standard error, the others to standard output. */
+export function fakeFact(question: typeof FAKE_QUESTIONS[number], script: FakeScript): string {
+  switch (question) {
+    case "--version":
+      return `version: ${script.version ?? "0.7.0"} (build ${
+        script.build ?? 11669
+      }, commit fake)\n`;
+    case "--help":
+      return fakeHelp(script.flags);
+    case "--list-devices":
+      return ["Available devices:", ...script.devices ?? ["(none)"]].join("\n  ") + "\n";
+  }
+}
+
 /** The help text: the usual one, or one that names just `flags`. */
 export function fakeHelp(flags: readonly string[] | undefined): string {
   const lines = flags?.map((flag) => `${flag.padEnd(40)}as scripted`) ?? HELP_LINES;

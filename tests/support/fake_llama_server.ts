@@ -20,7 +20,7 @@
 import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import process from "node:process";
-import { defaultAnswer, fakeHelp, numberedWord } from "./fake_llama_answers.ts";
+import { defaultAnswer, FAKE_QUESTIONS, fakeFact, numberedWord } from "./fake_llama_answers.ts";
 
 /** What the server answers on one path. */
 export type FakeAnswer =
@@ -469,19 +469,10 @@ function main(): void {
     printLine("Failed to create server socket");
     Deno.exit(1);
   }
-  if (Deno.args.includes("--version")) {
-    printLine(
-      `version: ${script.version ?? "0.7.0"} (build ${script.build ?? 11669}, commit fake)`,
-    );
-    Deno.exit(0);
-  }
-  if (Deno.args.includes("--help")) {
-    Deno.stdout.writeSync(ENCODER.encode(fakeHelp(script.flags)));
-    Deno.exit(0);
-  }
-  if (Deno.args.includes("--list-devices")) {
-    const devices = script.devices ?? ["(none)"];
-    Deno.stdout.writeSync(ENCODER.encode(["Available devices:", ...devices].join("\n  ") + "\n"));
+  const question = FAKE_QUESTIONS.find((flag) => Deno.args.includes(flag));
+  if (question !== undefined) {
+    const output = question === "--version" ? Deno.stderr : Deno.stdout;
+    output.writeSync(ENCODER.encode(fakeFact(question, script)));
     Deno.exit(0);
   }
   Deno.addSignalListener("SIGTERM", () => {

@@ -1,33 +1,20 @@
 /** The whole program with the scripted llama-server behind it and a tiny model to serve. */
 import { join } from "node:path";
-import { controlFake, fakeRecord, type FakeStart, fakeStarts, until } from "./fake_engine.ts";
+import {
+  controlFake,
+  fakeRecord,
+  type FakeStart,
+  fakeStarts,
+  until,
+  writeFakeBinDir,
+} from "./fake_engine.ts";
 import type { FakeRecord, FakeScript } from "./fake_llama_server.ts";
 import { NodeProcess, type NodeProcessOptions } from "./node_process.ts";
 import { writeRealBinDir } from "./real_bin_dir.ts";
 import { type TinyModelOptions, writeTinyModel } from "./tiny_gguf.ts";
 
-const SERVER_PATH = join(import.meta.dirname ?? ".", "fake_llama_server.ts");
-/** Compiled once for all fakes: they have no home of their own. */
-const FAKE_DENO_DIR = join(import.meta.dirname ?? ".", "..", "..", ".cache", "fake-deno");
 /** Name under which the tiny model is served. */
 export const FAKE_MODEL = "tiny";
-
-/** A folder for `--bin-dir` whose llama-server plays `script`. */
-export async function writeFakeBinDir(dir: string, script: FakeScript): Promise<string> {
-  const binDir = join(dir, "bin");
-  await Deno.mkdir(binDir, { recursive: true });
-  const scriptPath = join(binDir, "script.json");
-  await Deno.writeTextFile(scriptPath, JSON.stringify(script));
-  const run = `'${Deno.execPath()}' run -A --no-config --no-lock --quiet '${SERVER_PATH}'`;
-  const lines = [
-    "#!/bin/sh",
-    `export DENO_DIR='${FAKE_DENO_DIR}' DENO_NO_UPDATE_CHECK=1`,
-    `exec ${run} --script '${scriptPath}' "$@"`,
-  ];
-  await Deno.writeTextFile(join(binDir, "llama-server"), lines.join("\n") + "\n");
-  await Deno.chmod(join(binDir, "llama-server"), 0o755);
-  return binDir;
-}
 
 /** How a {@link FakeNode} is started. */
 export interface FakeNodeOptions extends NodeProcessOptions {

@@ -157,7 +157,11 @@ export async function startNodes(
     results.push(...await Promise.allSettled(some));
   }
   const nodes = results.flatMap((result) => result.status === "fulfilled" ? [result.value] : []);
-  for (const node of nodes) stack.use(node);
+  // All at once: each says goodbye, and may wait a second or two for its peers.
+  stack.defer(async () => {
+    const ends = await Promise.allSettled(nodes.map((node) => node[Symbol.asyncDispose]()));
+    for (const end of ends) if (end.status === "rejected") throw end.reason;
+  });
   const failed = results.find((result) => result.status === "rejected");
   if (failed !== undefined) throw failed.reason;
   return nodes;

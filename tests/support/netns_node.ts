@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { MemberInfo, StatusSnapshot } from "~/api/ports.ts";
-import { writeFakeBinDir } from "./fake_node.ts";
+import { writeFakeBinDir } from "./fake_engine.ts";
 import type { TestHost } from "./netns.ts";
 import { NodeProcess } from "./node_process.ts";
 import { SseReader } from "./sse.ts";

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { encodeHeader } from "#support/gguf_writer.ts";
-import { writeFakeBinDir } from "#support/fake_node.ts";
-import { fakeStarts } from "#support/fake_engine.ts";
+import { fakeStarts, writeFakeBinDir } from "#support/fake_engine.ts";
 import { runProgram } from "#support/node_process.ts";
 import { tinyModel, writeTinyModel } from "#support/tiny_gguf.ts";
 

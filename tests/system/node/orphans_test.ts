@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { until } from "#support/fake_engine.ts";
+import { until, writeFakeBinDir } from "#support/fake_engine.ts";
 import type { FakeScript } from "#support/fake_llama_server.ts";
-import { FakeNode, writeFakeBinDir } from "#support/fake_node.ts";
+import { FakeNode } from "#support/fake_node.ts";
 import { NodeProcess } from "#support/node_process.ts";
 import { isAlive, killIfAny } from "#support/processes.ts";
 

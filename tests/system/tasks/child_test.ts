@@ -67,6 +67,33 @@ Deno.test("runChild() kills a program that ignores the polite signal", async () 
   assert.equal(end.exitCode, 128 + 9);
 });
 
+/** Runs a script of the shell to its end, and tells what it printed. */
+async function textOf(script: string): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  const end = await runChild("sh", {
+    args: ["-c", script],
+    limitMs: LIMIT_MS,
+    onOutput: (bytes) => void (text += decoder.decode(bytes, { stream: true })),
+  });
+  assert.deepEqual(end, { exitCode: 0 });
+  return text;
+}
+
+Deno.test("runChild() hands over all that is printed, on both outputs", async () => {
+  const text = await textOf("seq 1 50000; echo trouble >&2");
+  assert.ok(text.includes("trouble\n"));
+  assert.equal(
+    text.replace("trouble\n", ""),
+    Array.from({ length: 50_000 }, (_, i) => `${i + 1}\n`).join(""),
+  );
+});
+
+Deno.test("runChild() does not wait for a child that was left behind and keeps the output open", async () => {
+  const text = await textOf("sleep 600 & echo $!");
+  Deno.kill(Number(text), "SIGKILL");
+});
+
 Deno.test("outputOf() returns what was printed, or undefined on failure", async () => {
   const say = (source: string) => outputOf(Deno.execPath(), ["eval", source], ".");
   assert.equal(await say("console.log('hello')"), "hello\n");

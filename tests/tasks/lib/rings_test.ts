@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
-import { chooseRings, filesOf, filesThatRan, ringArgs, RINGS } from "../../../tasks/lib/rings.ts";
+import { join, resolve } from "node:path";
+import { chooseRings, filesOf, filesThatRan, RINGS, runsOf } from "../../../tasks/lib/rings.ts";
+import { walk } from "../../../tasks/lib/walk.ts";
+
+const ROOT = resolve(import.meta.dirname ?? ".", "..", "..", "..");
 
 const FILES = [
   "lib/base/clock.ts",
@@ -37,14 +41,43 @@ Deno.test("RINGS lock the fast ring to reading files", () => {
   assert.ok(RINGS.every(({ floor }) => floor > 0));
 });
 
-Deno.test("ringArgs() never waits for a person and leaves other rings out", () => {
+Deno.test("runsOf() never waits for a person and leaves out what runs elsewhere", () => {
   for (const ring of RINGS) {
-    const args = ringArgs(ring, "/scratch/report.xml");
-    assert.equal(args[0], "test");
-    assert.ok(args.includes("--no-prompt"));
-    assert.ok(args.includes("--junit-path=/scratch/report.xml"));
-    assert.equal(args.at(-1), ring.folder);
-    assert.equal(args.some((arg) => arg.startsWith("--ignore=")), ring.without.length > 0);
+    const { first, sideBySide } = runsOf(ring, []);
+    assert.equal(first.args.at(-1), ring.folder);
+    const ignored = first.args.find((arg) => arg.startsWith("--ignore="))?.slice(9).split(",") ??
+      [];
+    assert.deepEqual(ignored, [...ring.without, ...ring.sideBySide.keys()]);
+    for (const run of [first, ...sideBySide]) {
+      assert.equal(run.args[0], "test");
+      assert.ok(run.args.includes("--no-prompt"));
+      for (const flag of ring.flags) assert.ok(run.args.includes(flag));
+    }
+  }
+});
+
+Deno.test("runsOf() has each test file of the repository run exactly once", async () => {
+  const files = (await walk(ROOT)).filter((file) => file.endsWith("_test.ts"));
+  const ran = RINGS.flatMap((ring) => {
+    const { first, sideBySide } = runsOf(ring, filesOf(ring, files));
+    return [first, ...sideBySide].flatMap((run) => run.files);
+  });
+  assert.deepEqual(ran.toSorted(), files.toSorted());
+});
+
+/** Each computes with the real engine, which goes at a crawl beside others and then misses its limits. */
+const COMPUTES = /#support\/(real_node|compiled_program)\.ts|servesStarter|writeRealBinDir|"real"/;
+
+Deno.test("what runs side by side says why it may, and computes nothing", async () => {
+  for (const ring of RINGS) {
+    for (const [file, why] of ring.sideBySide) {
+      assert.match(why, /\w+ \w+/, file);
+      assert.doesNotMatch(await Deno.readTextFile(join(ROOT, file)), COMPUTES, file);
+    }
+    for (const { files, args, floor } of runsOf(ring, []).sideBySide) {
+      assert.deepEqual(files, [args.at(-1)]);
+      assert.equal(floor, 1);
+    }
   }
 });
 

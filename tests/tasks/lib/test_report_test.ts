@@ -2,15 +2,15 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { TestCase } from "../../../tasks/lib/junit.ts";
 import { closingLine, summarise } from "../../../tasks/lib/test_report.ts";
-import type { RingResult } from "../../../tasks/lib/test_report.ts";
+import type { RunResult } from "../../../tasks/lib/test_report.ts";
 
 function testCase(outcome: TestCase["outcome"], name = outcome as string): TestCase {
   return { file: "tests/a_test.ts", name, outcome };
 }
 
-function ring(changes: Partial<RingResult> = {}): RingResult {
+function run(changes: Partial<RunResult> = {}): RunResult {
   return {
-    ring: "fast",
+    name: "ring fast",
     exitCode: 0,
     cases: [testCase("passed")],
     expectedFiles: ["tests/a_test.ts"],
@@ -20,15 +20,15 @@ function ring(changes: Partial<RingResult> = {}): RingResult {
   };
 }
 
-Deno.test("summarise() adds the rings up and says nothing when all is well", () => {
-  const summary = summarise([ring(), ring({ ring: "system" })], { strict: true });
+Deno.test("summarise() adds the runs up and says nothing when all is well", () => {
+  const summary = summarise([run(), run({ name: "ring system" })], { strict: true });
   assert.deepEqual(summary, { passed: 2, failed: 0, lines: [] });
   assert.equal(closingLine(summary), "2 passed, 0 failed");
 });
 
 Deno.test("summarise() names each failed test", () => {
   const cases = [testCase("passed"), testCase("failed", "x() does y")];
-  assert.deepEqual(summarise([ring({ exitCode: 1, cases })], { strict: false }), {
+  assert.deepEqual(summarise([run({ exitCode: 1, cases })], { strict: false }), {
     passed: 1,
     failed: 1,
     lines: ["FAILED tests/a_test.ts: x() does y"],
@@ -37,16 +37,16 @@ Deno.test("summarise() names each failed test", () => {
 
 Deno.test("summarise() counts skipped tests as failed when it is strict, and names them always", () => {
   const cases = [testCase("passed"), testCase("skipped", "needs a GPU")];
-  const loose = summarise([ring({ cases })], { strict: false });
+  const loose = summarise([run({ cases })], { strict: false });
   assert.equal(closingLine(loose), "1 passed, 0 failed");
   assert.deepEqual(loose.lines, ["SKIPPED tests/a_test.ts: needs a GPU"]);
-  const strict = summarise([ring({ cases })], { strict: true });
+  const strict = summarise([run({ cases })], { strict: true });
   assert.equal(closingLine(strict), "1 passed, 1 failed");
   assert.match(strict.lines[0] ?? "", /^SKIPPED .*needs a GPU \(nothing may be skipped/);
 });
 
-/** Rings in which something beyond the tests is wrong, with what is said about it. */
-const FAULTS: readonly [string, Partial<RingResult>, RegExp][] = [
+/** Runs in which something beyond the tests is wrong, with what is said about it. */
+const FAULTS: readonly [string, Partial<RunResult>, RegExp][] = [
   ["no test ran", { cases: [], ranFiles: [], expectedFiles: [] }, /0 tests ran, at least 1 must/],
   ["too few tests ran", { floor: 2 }, /ring fast: 1 tests ran, at least 2 must/],
   [
@@ -66,7 +66,7 @@ const FAULTS: readonly [string, Partial<RingResult>, RegExp][] = [
     /exit status 1 before any test ended/,
   ],
   [
-    "the ring was stopped, whatever had passed",
+    "the run was stopped, whatever had passed",
     { stoppedBecause: "after 240 s" },
     /ended before its end, after 240 s/,
   ],
@@ -74,7 +74,7 @@ const FAULTS: readonly [string, Partial<RingResult>, RegExp][] = [
 
 for (const [name, changes, says] of FAULTS) {
   Deno.test(`summarise() adds one failure when ${name}`, () => {
-    const summary = summarise([ring(changes)], { strict: false });
+    const summary = summarise([run(changes)], { strict: false });
     assert.equal(summary.failed, 1);
     assert.equal(summary.lines.length, 1);
     assert.match(summary.lines[0] ?? "", says);
@@ -88,7 +88,7 @@ Deno.test("summarise() never reports success after a bad exit or a stop", () => 
   );
   const stops = fc.constantFrom(undefined, "interrupted");
   fc.assert(fc.property(outcomes, fc.boolean(), stops, fc.boolean(), (list, bad, stop, strict) => {
-    const result = ring({
+    const result = run({
       exitCode: bad ? 1 : 0,
       cases: list.map((outcome) => testCase(outcome)),
       floor: 0,
