@@ -1,8 +1,10 @@
 /** How fast tokens of a real model come through the program, and what each costs it. */
 import { type Bar, type Figure, figureOf } from "./figures.ts";
+import { ForwarderProcess } from "./forwarder_process.ts";
 import type { DecodeResult, DecodeSample } from "./jobs.ts";
 import { LoadProcess } from "./load_process.ts";
 import { Program, realEngine } from "./program.ts";
+import type { Target } from "./requests.ts";
 import type { SectionContext } from "./section.ts";
 import { pairUp, ratios } from "./stats.ts";
 
@@ -24,24 +26,28 @@ const BODY = {
   stream: true,
 } as const;
 
-/** Measures decoding, in pairs: once with the engine itself, once through the program. */
+/**
+ * Measures decoding, in pairs: once with the engine itself, once through the program; then the same with a program that
+ * only forwards bytes, for what a token costs at least.
+ */
 export async function measureDecode({ sizes, dir, tell }: SectionContext): Promise<Figure[]> {
   await using program = await Program.start(await realEngine(dir));
   await using load = new LoadProcess();
-  tell(`decode: ${sizes.decodePairs} pairs of ${TOKENS} tokens`);
-  const result = await load.run({
-    kind: "decode",
-    targets: [program.engine, program.api],
-    body: BODY,
-    warmupPairs: sizes.decodeWarmupPairs,
-    pairs: sizes.decodePairs,
-    cpuPid: program.pid,
-  });
-  return figuresOf(result);
+  await using forwarder = await ForwarderProcess.start(program.engine.port);
+  const { decodePairs: pairs, decodeWarmupPairs: warmupPairs } = sizes;
+  const measure = (through: Target, cpuPid: number): Promise<DecodeResult> => {
+    const targets = [program.engine, through] as const;
+    return load.run({ kind: "decode", targets, body: BODY, warmupPairs, pairs, cpuPid });
+  };
+  tell(`decode: ${pairs} pairs of ${TOKENS} tokens`);
+  const result = await measure(program.api, program.pid);
+  tell(`decode: ${pairs} pairs, bare forwarding`);
+  const bare = await measure({ ...program.engine, port: forwarder.port }, forwarder.pid);
+  return figuresOf(result, bare);
 }
 
 /** Speeds, their ratio pair by pair, and the cost of a token. */
-export function figuresOf({ direct, through }: DecodeResult): Figure[] {
+export function figuresOf({ direct, through }: DecodeResult, bare: DecodeResult): Figure[] {
   const make = (name: string, unit: string, values: readonly number[], bar?: Bar) =>
     figureOf(
       { section: "decode", name, unit, ...(bar === undefined ? {} : { bar }) },
@@ -62,8 +68,14 @@ export function figuresOf({ direct, through }: DecodeResult): Figure[] {
       // Time is the inverse of speed, so direct goes over through.
       ratios(pairUp(through.map(({ totalMs }) => totalMs), direct.map(({ totalMs }) => totalMs))),
     ),
-    make("CPU per token", "us", through.map(({ cpuMs, tokens }) => cpuMs * 1000 / tokens), CPU_BAR),
+    make("CPU per token", "us", through.map(costOf), CPU_BAR),
+    make("CPU per token, bare forwarding", "us", bare.through.map(costOf)),
   ];
+}
+
+/** Microseconds of CPU time for each token. */
+function costOf({ cpuMs, tokens }: DecodeSample): number {
+  return cpuMs * 1000 / tokens;
 }
 
 /** Tokens a second, after the first. */
