@@ -177,7 +177,6 @@ export class MeshLink implements Link {
 
   #heard(): void {
     this.#machine.heard(this.#parts.clock.nowMs());
-    this.#isQuiet = false;
     if (this.#health !== "live") this.#show("live");
   }
 

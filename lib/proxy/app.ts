@@ -313,11 +313,7 @@ class OpenAiDoor {
     });
     call.onAdmitted(model.id, ticket);
     const continuation = this.#continuation(c, scan, { ...parts, request });
-    const asked = continuation === undefined ? request : {
-      ...request,
-      givesUp: () => continuation.mayGoOn(),
-      onQuiet: () => continuation.foresee(),
-    };
+    const asked = continuation === undefined ? request : { ...request, ...continuation.middle };
     const forwarded = await forward(asked, {
       ...parts,
       beginning,

@@ -15,6 +15,7 @@ import {
   type NotContinuable,
 } from "./continue_request.ts";
 import { noteFailure } from "./forward.ts";
+import type { MiddleOfAnswer } from "./patience.ts";
 import type { Target } from "./ports.ts";
 import { type FoundRest, notContinued, RestSearch, type RestSearchOptions } from "./rest_search.ts";
 import { SseTail } from "./sse.ts";
@@ -36,6 +37,11 @@ interface Ahead {
 
 /** One answer, whoever gives it. */
 export class Continuation implements ByteSource {
+  /** For whoever is asked for the answer, or for its rest. */
+  readonly middle: MiddleOfAnswer = {
+    givesUp: () => this.#mayGoOn(),
+    onQuiet: () => this.#foresee(),
+  };
   readonly #options: ContinuationOptions;
   readonly #search: RestSearch;
   readonly #record: StreamRecord;
@@ -51,10 +57,7 @@ export class Continuation implements ByteSource {
   constructor(options: ContinuationOptions) {
     this.#options = options;
     this.#record = new StreamRecord(options.kind);
-    this.#search = new RestSearch(options, {
-      givesUp: () => this.mayGoOn(),
-      onQuiet: () => this.foresee(),
-    });
+    this.#search = new RestSearch(options, this.middle);
   }
 
   /** Takes over an answer that has begun. */
@@ -64,7 +67,7 @@ export class Continuation implements ByteSource {
   }
 
   /** Whether somebody else could go on now: then a host of which nothing is heard is not waited for. */
-  mayGoOn(): boolean {
+  #mayGoOn(): boolean {
     const target = this.#target;
     if (target === undefined || this.#count >= CONTINUATIONS_MAX) return false;
     // All streams of a host are asked at once: to read now what each said would hold up everybody else.
@@ -73,9 +76,11 @@ export class Continuation implements ByteSource {
   }
 
   /** Nothing is heard of the host: somebody else begins with the rest. Whatever still comes from the host ends that. */
-  foresee(): void {
+  #foresee(): void {
     const from = this.#target;
-    if (from === undefined || this.#ahead !== undefined || this.#isEnded || !this.mayGoOn()) return;
+    if (from === undefined || this.#ahead !== undefined || this.#isEnded || !this.#mayGoOn()) {
+      return;
+    }
     const request = this.#readRequest();
     const soFar = this.#record.read();
     if ("why" in request || "fault" in soFar || isComplete(request, soFar)) return;

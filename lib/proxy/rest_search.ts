@@ -21,6 +21,7 @@ import {
 import { DoorError } from "./errors.ts";
 import { isCrashTold, reasonOf } from "./far_refusal.ts";
 import { type BusyCounts, CRASHES_MAX, noteFailure } from "./forward.ts";
+import type { MiddleOfAnswer } from "./patience.ts";
 import {
   type RoutingTable,
   type Target,
@@ -79,12 +80,9 @@ export interface SearchOptions {
 export class RestSearch {
   readonly #options: RestSearchOptions;
   /** What the hosts asked do when their links are not heard. */
-  readonly #middle: Pick<UpstreamRequest, "givesUp" | "onQuiet">;
+  readonly #middle: MiddleOfAnswer;
 
-  constructor(
-    options: RestSearchOptions,
-    middle: Pick<UpstreamRequest, "givesUp" | "onQuiet">,
-  ) {
+  constructor(options: RestSearchOptions, middle: MiddleOfAnswer) {
     this.#options = options;
     this.#middle = middle;
   }

@@ -1,13 +1,13 @@
 /** How fast tokens of a real model come through the program, and what each costs it. */
+import { AnnouncedChild } from "./announced_child.ts";
 import { type Bar, type Figure, figureOf } from "./figures.ts";
-import { ForwarderProcess } from "./forwarder_process.ts";
-import type { DecodeResult, DecodeSample } from "./jobs.ts";
+import type { DecodeSample } from "./jobs.ts";
 import { LoadProcess } from "./load_process.ts";
 import { Program, realEngine } from "./program.ts";
-import type { Target } from "./requests.ts";
 import type { SectionContext } from "./section.ts";
 import { pairUp, ratios } from "./stats.ts";
 
+const FORWARDER = new URL("./forwarder.ts", import.meta.url).pathname;
 const SPEED_BAR: Bar = { kind: "at-least", value: 0.97 };
 const CPU_BAR: Bar = { kind: "at-most", value: 100 };
 
@@ -26,28 +26,36 @@ const BODY = {
   stream: true,
 } as const;
 
-/**
- * Measures decoding, in pairs: once with the engine itself, once through the program; then the same with a program that
- * only forwards bytes, for what a token costs at least.
- */
+/** The same answers three ways. */
+export interface DecodeWays {
+  readonly direct: readonly DecodeSample[];
+  readonly through: readonly DecodeSample[];
+  /** Through a program that only forwards bytes: what a token costs at least. */
+  readonly bare: readonly DecodeSample[];
+}
+
+/** Measures decoding, in rounds: with the engine itself, through the program, and through bare forwarding. */
 export async function measureDecode({ sizes, dir, tell }: SectionContext): Promise<Figure[]> {
   await using program = await Program.start(await realEngine(dir));
   await using load = new LoadProcess();
-  await using forwarder = await ForwarderProcess.start(program.engine.port);
-  const { decodePairs: pairs, decodeWarmupPairs: warmupPairs } = sizes;
-  const measure = (through: Target, cpuPid: number): Promise<DecodeResult> => {
-    const targets = [program.engine, through] as const;
-    return load.run({ kind: "decode", targets, body: BODY, warmupPairs, pairs, cpuPid });
-  };
-  tell(`decode: ${pairs} pairs of ${TOKENS} tokens`);
-  const result = await measure(program.api, program.pid);
-  tell(`decode: ${pairs} pairs, bare forwarding`);
-  const bare = await measure({ ...program.engine, port: forwarder.port }, forwarder.pid);
-  return figuresOf(result, bare);
+  await using forwarder = await AnnouncedChild.start([FORWARDER, String(program.engine.port)]);
+  tell(`decode: ${sizes.decodePairs} rounds of ${TOKENS} tokens`);
+  const { samples: [direct = [], through = [], bare = []] } = await load.run({
+    kind: "decode",
+    ways: [
+      { target: program.engine, cpuPid: program.pid },
+      { target: program.api, cpuPid: program.pid },
+      { target: { ...program.engine, port: Number(forwarder.line) }, cpuPid: forwarder.pid },
+    ],
+    body: BODY,
+    warmupRounds: sizes.decodeWarmupPairs,
+    rounds: sizes.decodePairs,
+  });
+  return figuresOf({ direct, through, bare });
 }
 
 /** Speeds, their ratio pair by pair, and the cost of a token. */
-export function figuresOf({ direct, through }: DecodeResult, bare: DecodeResult): Figure[] {
+export function figuresOf({ direct, through, bare }: DecodeWays): Figure[] {
   const make = (name: string, unit: string, values: readonly number[], bar?: Bar) =>
     figureOf(
       { section: "decode", name, unit, ...(bar === undefined ? {} : { bar }) },
@@ -69,7 +77,7 @@ export function figuresOf({ direct, through }: DecodeResult, bare: DecodeResult)
       ratios(pairUp(through.map(({ totalMs }) => totalMs), direct.map(({ totalMs }) => totalMs))),
     ),
     make("CPU per token", "us", through.map(costOf), CPU_BAR),
-    make("CPU per token, bare forwarding", "us", bare.through.map(costOf)),
+    make("CPU per token, bare forwarding", "us", bare.map(costOf)),
   ];
 }
 

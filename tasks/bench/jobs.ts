@@ -65,16 +65,21 @@ export interface ProbeResult {
   readonly pagesMs: readonly (readonly number[])[];
 }
 
-/** Sends one streaming body to each of two targets in turn, many pairs. */
-export interface DecodeJob {
-  readonly kind: "decode";
-  readonly targets: readonly [direct: Target, through: Target];
-  /** Members of the body besides `model`. */
-  readonly body: Readonly<Record<string, unknown>>;
-  readonly warmupPairs: number;
-  readonly pairs: number;
+/** A way to the engine. */
+export interface DecodeWay {
+  readonly target: Target;
   /** Process whose CPU time is taken over each request. */
   readonly cpuPid: number;
+}
+
+/** Sends one streaming body each way in turn, many rounds. */
+export interface DecodeJob {
+  readonly kind: "decode";
+  readonly ways: readonly DecodeWay[];
+  /** Members of the body besides `model`. */
+  readonly body: Readonly<Record<string, unknown>>;
+  readonly warmupRounds: number;
+  readonly rounds: number;
 }
 
 /** One stream of tokens. */
@@ -87,10 +92,9 @@ export interface DecodeSample {
   readonly cpuMs: number;
 }
 
-/** What came of it. */
+/** What came of it: `samples[way][round]`. */
 export interface DecodeResult {
-  readonly direct: readonly DecodeSample[];
-  readonly through: readonly DecodeSample[];
+  readonly samples: readonly (readonly DecodeSample[])[];
 }
 
 /** Moves one large body at a time, to or from each target in turn. */

@@ -210,22 +210,23 @@ async function measureProbes(job: ProbeJob): Promise<ProbeResult> {
 }
 
 async function measureDecode(job: DecodeJob): Promise<DecodeResult> {
-  const lanes = job.targets.map((target) => ({
+  const lanes = job.ways.map(({ target, cpuPid }) => ({
     target,
+    cpuPid,
     request: postRequest(target, { model: target.model, ...job.body }),
     samples: [] as DecodeSample[],
   }));
-  for (let pair = -job.warmupPairs; pair < job.pairs; pair += 1) {
-    for (let turn = 0; turn < 2; turn += 1) {
-      // Odd pairs begin with the other target: what warms up or slows down hits both alike.
-      const { target, request, samples } = lanes[(Math.abs(pair) + turn) % 2]!;
-      const before = readThreadTimes(job.cpuPid);
+  for (let round = -job.warmupRounds; round < job.rounds; round += 1) {
+    for (let turn = 0; turn < lanes.length; turn += 1) {
+      // Each round begins with another way: what warms up or slows down hits all alike.
+      const { target, cpuPid, request, samples } = lanes[(Math.abs(round) + turn) % lanes.length]!;
+      const before = readThreadTimes(cpuPid);
       const sample = await takeDecode(target, request);
-      const cpuMs = cpuMsBetween(before, readThreadTimes(job.cpuPid));
-      if (pair >= 0) samples.push({ ...sample, cpuMs });
+      const cpuMs = cpuMsBetween(before, readThreadTimes(cpuPid));
+      if (round >= 0) samples.push({ ...sample, cpuMs });
     }
   }
-  return { direct: lanes[0]!.samples, through: lanes[1]!.samples };
+  return { samples: lanes.map(({ samples }) => samples) };
 }
 
 /** On a new connection: llama-server closes idle ones after 5 s, less than an answer may take. */

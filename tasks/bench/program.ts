@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { ensureTestEngine } from "#support/engine.ts";
 import { ensureTestModel } from "#support/model.ts";
 import { NodeProcess, type NodeProcessOptions } from "#support/node_process.ts";
+import { shellWord } from "#support/shell_word.ts";
 import { writeTinyModel } from "#support/tiny_gguf.ts";
 import { findEngine } from "./proc.ts";
 import type { Target } from "./requests.ts";
@@ -71,8 +72,8 @@ export async function trivialEngine(dir: string): Promise<NodeProcessOptions> {
   const command = [Deno.execPath(), "run", "--quiet", "--allow-all", "--config", CONFIG, UPSTREAM];
   const script = [
     "#!/bin/sh",
-    `export DENO_DIR=${quote(join(dir, "deno-dir"))} DENO_NO_UPDATE_CHECK=1 NO_COLOR=1`,
-    `exec ${command.map(quote).join(" ")} "$@"`,
+    `export DENO_DIR=${shellWord(join(dir, "deno-dir"))} DENO_NO_UPDATE_CHECK=1 NO_COLOR=1`,
+    `exec ${command.map(shellWord).join(" ")} "$@"`,
     "",
   ].join("\n");
   await Deno.writeTextFile(join(binDir, "llama-server"), script, { mode: 0o755 });
@@ -92,9 +93,4 @@ export async function realEngine(dir: string): Promise<NodeProcessOptions> {
 /** Beside the other files, so that it goes with them even when the bench is ended in the middle. */
 export async function newHome(dir: string): Promise<string> {
   return await Deno.makeTempDir({ dir, prefix: "home-" });
-}
-
-/** Makes one word of the shell of any text. */
-function quote(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { EngineInstall, EngineProgram } from "~/engine/install.ts";
 import { FAKE_QUESTIONS, fakeFact } from "./fake_llama_answers.ts";
 import type { FakeRecord, FakeScript } from "./fake_llama_server.ts";
+import { shellWord } from "./shell_word.ts";
 
 const SERVER_PATH = join(import.meta.dirname ?? ".", "fake_llama_server.ts");
 /** Compiled once for all fakes: they have no home of their own. */
@@ -48,18 +49,27 @@ export async function writeFakeBinDir(dir: string, script: FakeScript): Promise<
   await Deno.mkdir(binDir, { recursive: true });
   const scriptPath = join(binDir, "script.json");
   await Deno.writeTextFile(scriptPath, JSON.stringify(script));
-  const run = `'${Deno.execPath()}' run -A --no-config --no-lock --quiet '${SERVER_PATH}'`;
+  const program = [
+    Deno.execPath(),
+    "run",
+    "-A",
+    "--no-config",
+    "--no-lock",
+    "--quiet",
+    SERVER_PATH,
+  ];
+  const run = [...program, "--script", scriptPath].map(shellWord).join(" ");
   const lines = [
     "#!/bin/sh",
     // Each start of a node asks all of it: the shell has it at hand, where a program takes a tenth of a second.
     "case $1 in",
     ...FAKE_QUESTIONS.map((question) => {
-      const words = fakeFact(question, script).replaceAll("'", `'\\''`);
-      return `${question}) printf %s '${words}'${question === "--version" ? " >&2" : ""}; exit ;;`;
+      const output = question === "--version" ? " >&2" : "";
+      return `${question}) printf %s ${shellWord(fakeFact(question, script))}${output}; exit ;;`;
     }),
     "esac",
-    `export DENO_DIR='${FAKE_DENO_DIR}' DENO_NO_UPDATE_CHECK=1`,
-    `exec ${run} --script '${scriptPath}' "$@"`,
+    `export DENO_DIR=${shellWord(FAKE_DENO_DIR)} DENO_NO_UPDATE_CHECK=1`,
+    `exec ${run} "$@"`,
   ];
   await Deno.writeTextFile(join(binDir, "llama-server"), lines.join("\n") + "\n");
   await Deno.chmod(join(binDir, "llama-server"), 0o755);

@@ -93,7 +93,8 @@ Deno.test("decode figures count tokens after the first, and share out the CPU ti
   const figures = decodeFigures({
     direct: [stream(630, 0.1), stream(1260, 0.1)],
     through: [stream(630, 3.2), stream(1260, 6.4)],
-  }, { direct: [stream(630, 9)], through: [stream(630, 1.6)] });
+    bare: [stream(630, 1.6)],
+  });
   assert.equal(named(figures, "direct").max, 100);
   assert.equal(named(figures, "share of direct").median, 1);
   const cost = named(figures, "CPU per token");
@@ -106,7 +107,8 @@ Deno.test("decode figures miss the bar when every answer is slower by a twentiet
   const figures = decodeFigures({
     direct: [stream(600, 0), stream(900, 0)],
     through: [stream(630, 1), stream(945, 1)],
-  }, { direct: [stream(600, 0)], through: [stream(600, 0)] });
+    bare: [stream(600, 0)],
+  });
   assert.equal(passes(named(figures, "share of direct")), false);
   assert.ok(named(figures, "share of direct, whole answers").median < 1);
 });

@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
-import { ForwarderProcess } from "../../../../tasks/bench/forwarder_process.ts";
+import { AnnouncedChild } from "../../../../tasks/bench/announced_child.ts";
 
-Deno.test("ForwarderProcess passes bytes on both ways, and the end of what a client says", async () => {
+const FORWARDER = new URL("../../../../tasks/bench/forwarder.ts", import.meta.url).pathname;
+
+Deno.test("the forwarder passes bytes on both ways, and the end of what a client says", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  await using forwarder = await ForwarderProcess.start(listener.addr.port);
-  assert.notEqual(forwarder.port, listener.addr.port);
+  await using forwarder = await AnnouncedChild.start([FORWARDER, String(listener.addr.port)]);
+  const port = Number(forwarder.line);
+  assert.notEqual(port, listener.addr.port);
   const accepting = listener.accept();
-  using client = await Deno.connect({ hostname: "127.0.0.1", port: forwarder.port });
+  using client = await Deno.connect({ hostname: "127.0.0.1", port });
   const question = new Uint8Array(200_000).map((_, i) => i % 251);
   const asking = client.write(question.subarray(0, 1)).then(async () => {
     for (let at = 1; at < question.length;) at += await client.write(question.subarray(at));

@@ -125,11 +125,10 @@ Deno.test("LoadProcess refuses a stream without tokens", async () => {
   await using load = new LoadProcess();
   const answer = load.run({
     kind: "decode",
-    targets: [upstream.target, upstream.target],
+    ways: [{ target: upstream.target, cpuPid: upstream.pid }],
     body: { stream: true, max_tokens: 3 },
-    warmupPairs: 0,
-    pairs: 1,
-    cpuPid: upstream.pid,
+    warmupRounds: 0,
+    rounds: 1,
   });
   await assert.rejects(answer, /no tokens/);
 });

@@ -1,29 +1,34 @@
-/** Runs `forwarder.ts` as a process of its own. */
-const FORWARDER = new URL("./forwarder.ts", import.meta.url).pathname;
-
-/** A process that forwards TCP to one port. */
-export class ForwarderProcess implements AsyncDisposable {
+/**
+ * A program of the bench as a process of its own: it says in its first line where it is to be found, and ends when its
+ * stdin does.
+ */
+export class AnnouncedChild implements AsyncDisposable {
   readonly pid: number;
-  /** Where it listens. */
-  readonly port: number;
+  /** What it said. */
+  readonly line: string;
   readonly #child: Deno.ChildProcess;
   readonly #reader: ReadableStreamDefaultReader<string>;
 
   private constructor(
     child: Deno.ChildProcess,
     reader: ReadableStreamDefaultReader<string>,
-    port: number,
+    line: string,
   ) {
     this.#child = child;
     this.#reader = reader;
     this.pid = child.pid;
-    this.port = port;
+    this.line = line;
   }
 
-  /** Resolves when it listens. @throws {Error} when it ends before */
-  static async start(targetPort: number): Promise<ForwarderProcess> {
+  /**
+   * Resolves when it has said its line.
+   *
+   * @param args for `deno run`, behind the permissions
+   * @throws {Error} when it ends before
+   */
+  static async start(args: readonly string[]): Promise<AnnouncedChild> {
     const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--allow-net", "--quiet", FORWARDER, String(targetPort)],
+      args: ["run", "--allow-all", "--quiet", ...args],
       stdin: "piped",
       stdout: "piped",
       stderr: "inherit",
@@ -32,10 +37,10 @@ export class ForwarderProcess implements AsyncDisposable {
     let text = "";
     while (!text.endsWith("\n")) {
       const { value, done } = await reader.read();
-      if (done) throw new Error("The forwarder of the bench ended");
+      if (done) throw new Error(`A program of the bench ended before it was ready: ${args[0]}`);
       text += value;
     }
-    return new ForwarderProcess(child, reader, Number(text));
+    return new AnnouncedChild(child, reader, text.trim());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
